@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What one invocation of the tool is given: console, global options, cancellation, timeline.
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "cli/console.h"
+#include "core/base/cancel.h"
+#include "core/timeline/operation.h"
+
+namespace coldstart {
+
+class Store;
+
+/// Lives as long as the invocation. Commands keep a reference to it.
+struct Session {
+  Session(Console& c, CancelToken& t) : console(c), cancel(t) {}
+
+  Console& console;
+  CancelToken& cancel;
+  Timeline timeline;
+  std::filesystem::path store_root;     ///< --store, COLDSTART_STORE, or the default
+  std::filesystem::path timeline_file;  ///< --timeline, or empty
+  bool verbose = false;
+  int exit_status = 0;  ///< set by commands that hand on a program's own status
+
+  /// The store, opened on first use.
+  std::shared_ptr<Store> store();
+  /// The bundle that core's long operations take. Valid as long as the session.
+  Operation& operation();
+
+ private:
+  std::shared_ptr<Store> store_;
+  std::unique_ptr<Progress> progress_;
+  std::unique_ptr<Operation> operation_;
+};
+
+/// --store's default: COLDSTART_STORE, else /var/lib/coldstart as root, else $XDG_DATA_HOME/coldstart.
+std::filesystem::path default_store_root();
+
+}  // namespace coldstart

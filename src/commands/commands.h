@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The commands, one function and one file each (src/commands/<verb>.cpp). Each adds its subcommand, its
+// options and a callback to the parser. To add a command: write its file, declare it here, and call it in
+// src/cli/app.cpp.
+
+#include <CLI/CLI.hpp>
+
+#include "cli/session.h"
+
+namespace coldstart {
+
+void add_doctor(CLI::App& app, Session& session);
+void add_store(CLI::App& app, Session& session);
+
+}  // namespace coldstart

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/base/subprocess.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <sstream>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+
+namespace coldstart {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::vector<char*> pointers(const std::vector<std::string>& words) {
+  std::vector<char*> result;
+  result.reserve(words.size() + 1);
+  for (const std::string& w : words) result.push_back(const_cast<char*>(w.c_str()));
+  result.push_back(nullptr);
+  return result;
+}
+
+/// Puts the descriptors in place. Only async-signal-safe calls: we are between fork and exec.
+/// First all are moved out of the way, so that no target overwrites a source that is still needed.
+int place_fds(const std::vector<std::pair<int, int>>& fds, int* moved, int keep) {
+  int highest = 2;
+  for (const auto& [ours, theirs] : fds) highest = std::max(highest, theirs);
+  highest = std::max(highest, keep);
+  for (size_t i = 0; i < fds.size(); ++i) {
+    moved[i] = ::fcntl(fds[i].first, F_DUPFD_CLOEXEC, highest + 1);
+    if (moved[i] < 0) return errno;
+  }
+  for (size_t i = 0; i < fds.size(); ++i)
+    if (::dup2(moved[i], fds[i].second) < 0) return errno;
+  return 0;
+}
+
+struct ChildPlan {
+  const SpawnOptions& options;
+  char** argv;
+  char** envp;
+  int* moved;
+  int error_pipe;
+  pid_t parent;
+};
+
+[[noreturn]] void child_main(const ChildPlan& plan) {
+  const auto fail = [&](int error) {
+    [[maybe_unused]] const ssize_t n = ::write(plan.error_pipe, &error, sizeof error);
+    ::_exit(127);
+  };
+  const SpawnOptions& o = plan.options;
+  if (o.die_with_us) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != plan.parent) ::_exit(127);
+  }
+  if (o.new_session) ::setsid();
+  // Numbers from 3 up that are not asked for must not survive exec; the error pipe closes itself by exec.
+  if (::syscall(SYS_close_range, 3, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0) fail(errno);
+  if (const int error = place_fds(o.fds, plan.moved, plan.error_pipe)) fail(error);
+  if (!o.folder.empty() && ::chdir(o.folder.c_str()) != 0) fail(errno);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::signal(SIGPIPE, SIG_DFL);
+  if (plan.envp != nullptr)
+    ::execvpe(plan.argv[0], plan.argv, plan.envp);
+  else
+    ::execvp(plan.argv[0], plan.argv);
+  fail(errno);
+  ::_exit(127);
+}
+
+}  // namespace
+
+ExitState exit_state_of(int wait_status) {
+  if (WIFSIGNALED(wait_status)) return {0, WTERMSIG(wait_status)};
+  return {WEXITSTATUS(wait_status), 0};
+}
+
+Child::Child(const SpawnOptions& options) {
+  if (options.argv.empty()) throw Error::usage("no command given");
+  std::vector<char*> argv = pointers(options.argv);
+  std::vector<char*> envp = options.environment ? pointers(*options.environment) : std::vector<char*>{};
+  std::vector<int> moved(options.fds.size() + 1);
+  Pipe errors = make_pipe();
+  // The error pipe must stay clear of the numbers the child asks for.
+  int highest = 2;
+  for (const auto& [ours, theirs] : options.fds) highest = std::max(highest, theirs);
+  const Fd error_end(
+      check(::fcntl(errors.write.get(), F_DUPFD_CLOEXEC, highest + 1), "cannot duplicate a descriptor"));
+  const ChildPlan plan{options,      argv.data(),     options.environment ? envp.data() : nullptr,
+                       moved.data(), error_end.get(), ::getpid()};
+  pid_ = check(::fork(), "cannot start a process");
+  if (pid_ == 0) child_main(plan);
+  errors.write.reset();
+  const_cast<Fd&>(error_end).reset();
+  pidfd_ = open_pidfd(pid_);
+  int error = 0;
+  if (read_full(errors.read.get(), std::as_writable_bytes(std::span(&error, 1))) == sizeof error) {
+    wait();
+    const Exit exit = error == ENOENT ? Exit::missing : Exit::failed;
+    throw Error::sys(error, "cannot run " + options.argv[0], {}, exit);
+  }
+}
+
+Child::Child(pid_t pid) : pid_(pid), pidfd_(open_pidfd(pid)) {}
+
+Child& Child::operator=(Child&& other) noexcept {
+  if (this != &other) {
+    end();
+    pid_ = std::exchange(other.pid_, -1);
+    pidfd_ = std::move(other.pidfd_);
+  }
+  return *this;
+}
+
+void Child::kill(int signal) {
+  if (pid_ <= 0) return;
+  if (::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0) != 0 && errno != ESRCH)
+    throw Error::sys("cannot signal process " + std::to_string(pid_));
+}
+
+ExitState Child::wait() {
+  int status = 0;
+  while (::waitpid(pid_, &status, 0) < 0)
+    if (errno != EINTR) throw Error::sys("cannot wait for process " + std::to_string(pid_));
+  pid_ = -1;
+  pidfd_.reset();
+  return exit_state_of(status);
+}
+
+std::optional<ExitState> Child::wait_for(std::chrono::milliseconds limit) {
+  const auto deadline = Clock::now() + limit;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    pollfd p{pidfd_.get(), POLLIN, 0};
+    const int n = ::poll(&p, 1, static_cast<int>(std::max<long>(0, left)));
+    if (n > 0) return wait();
+    if (n == 0) return std::nullopt;
+    if (errno != EINTR) throw Error::sys("cannot poll a process");
+  }
+}
+
+pid_t Child::release() {
+  pidfd_.reset();
+  return std::exchange(pid_, -1);
+}
+
+void Child::end() noexcept {
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+}
+
+Output run_program(const std::vector<std::string>& argv, std::chrono::milliseconds timeout, size_t limit) {
+  Pipe out = make_pipe();
+  Pipe err = make_pipe();
+  const Fd null = open_file("/dev/null", O_RDONLY);
+  SpawnOptions options;
+  options.argv = argv;
+  options.fds = {{null.get(), 0}, {out.write.get(), 1}, {err.write.get(), 2}};
+  Child child(options);
+  out.write.reset();
+  err.write.reset();
+
+  Output result;
+  const auto deadline = Clock::now() + timeout;
+  pollfd polls[2] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}};
+  std::string* into[2] = {&result.out, &result.err};
+  while (polls[0].fd >= 0 || polls[1].fd >= 0) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) throw Error(argv[0] + " did not end in time", {}, Exit::failed);
+    const int n = ::poll(polls, 2, static_cast<int>(left));
+    if (n < 0 && errno != EINTR) throw Error::sys("cannot poll " + argv[0]);
+    for (int i = 0; n > 0 && i < 2; ++i) {
+      if (polls[i].revents == 0) continue;
+      char buffer[16384];
+      const ssize_t got = ::read(polls[i].fd, buffer, sizeof buffer);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) throw Error::sys("cannot read what " + argv[0] + " says");
+      if (got == 0) polls[i].fd = -1;
+      into[i]->append(buffer, std::min(static_cast<size_t>(got), limit - std::min(limit, into[i]->size())));
+    }
+  }
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+  const std::optional<ExitState> exit = child.wait_for(std::max(left, std::chrono::milliseconds(0)));
+  if (!exit) throw Error(argv[0] + " did not end in time");
+  result.exit = *exit;
+  return result;
+}
+
+Fd open_pidfd(pid_t pid) {
+  Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!fd) throw Error::sys("cannot watch process " + std::to_string(pid));
+  return fd;
+}
+
+uint64_t start_time_of(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  if (!std::getline(in, line)) return 0;
+  // The name in parentheses may hold spaces and parentheses: count fields from the last ')'.
+  const size_t close = line.rfind(')');
+  if (close == std::string::npos) return 0;
+  std::istringstream rest(line.substr(close + 1));
+  std::string word;
+  for (int number = 3; rest >> word; ++number)
+    if (number == 22) return std::stoull(word);
+  return 0;
+}
+
+}  // namespace coldstart

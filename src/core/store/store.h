@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The store: where images and snapshots live on this host.
+//
+// Words. A *chunk* is a run of bytes named by its SHA-256: the unit of identity, deduplication and
+// verification. A *frame* is one zstd frame holding one large chunk or several small neighbours: the unit
+// of compression and of I/O. A *pack* is a file of frames with an index at its end, named by the digest of
+// that index, never changed after it is published. A *ref* is a name that leads to a manifest's digest;
+// a *manifest* is a small JSON object, itself a chunk, that leads to all other chunks of its image or
+// snapshot. docs/format.md has the formats byte by byte.
+//
+// Folder layout of a store:
+//   format        "coldstart store 1"
+//   lock          flock: shared by whoever adds content, exclusive for gc's deletions
+//   packs/        HEX.pack, published by rename
+//   refs/images/, refs/snapshots/   one file a reference
+//   leases/       one flocked file a user of content (mount, replica, …); its text names the digests in use
+//   tmp/          being written; whatever has no live owner is left over and gc removes it
+//
+// Crash safety. A pack is fsynced before it is renamed into place; a ref is written after all packs that
+// it needs. So a ref never leads to what is not there, whatever is killed when.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/files.h"
+#include "core/store/digest.h"
+#include "core/timeline/operation.h"
+
+namespace coldstart {
+
+enum class RefKind { image, snapshot };
+
+/// NAME[:TAG] as the user wrote it, tag "latest" by default.
+struct RefName {
+  std::string name;
+  std::string tag = "latest";
+  std::string text() const { return name + ":" + tag; }
+  /// Throws Error::usage for what is no valid reference. Names: [a-z0-9][a-z0-9._/-]*, tags:
+  /// [A-Za-z0-9_][A-Za-z0-9._-]*.
+  static RefName parse(std::string_view text);
+};
+
+struct Ref {
+  RefName name;
+  Digest digest;        ///< of the manifest
+  int64_t created = 0;  ///< seconds since 1970
+};
+
+struct StoreStat {
+  uint64_t packs = 0, chunks = 0, images = 0, snapshots = 0;
+  uint64_t stored_bytes = 0;    ///< on disk, in packs
+  uint64_t content_bytes = 0;   ///< uncompressed
+  uint64_t garbage_bytes = 0;   ///< stored bytes that no ref or lease leads to
+  uint64_t leftover_bytes = 0;  ///< in tmp/, without a live owner
+};
+
+class PackWriter;
+
+/// What a ref's manifest leads to, for gc and fsck: appends the digests of all chunks, the manifest's own
+/// not included. The store does not know the formats of images and snapshots; their owners register this.
+using ManifestWalker = std::function<void(class Store&, const Digest& manifest, std::vector<Digest>& out)>;
+
+/// Thread-safe. Cheap to open: packs are indexed on first use.
+class Store {
+ public:
+  /// Opens a store, creating the folder if it is not there. Throws if it is of a newer format or unwritable.
+  static std::shared_ptr<Store> open(const std::filesystem::path& root);
+  ~Store();
+
+  const std::filesystem::path& root() const;
+
+  // Chunks.
+  bool has(const Digest& digest);
+  /// The chunk's bytes, checked against the digest. Throws Error::corrupt if it is wrong,
+  /// Error::corrupt naming the digest if it is not there (a manifest promised it).
+  Bytes read(const Digest& digest);
+  /// As read(), into `out`, which must have exactly the chunk's length.
+  void read_into(const Digest& digest, MutableByteSpan out);
+  /// All chunks of the frame that holds `digest`, each verified: small files come in company, and who
+  /// reads one will want its neighbours. Calls `each` at least for `digest` itself.
+  void read_frame(const Digest& digest, const std::function<void(const Digest&, ByteSpan)>& each);
+  /// The stored (compressed) bytes that `digest` takes: its share of its frame.
+  uint64_t stored_size(const Digest& digest);
+
+  // References.
+  void set_ref(RefKind kind, const RefName& name, const Digest& manifest);
+  /// False if there is no such ref.
+  bool remove_ref(RefKind kind, const RefName& name);
+  std::vector<Ref> refs(RefKind kind);
+  /// By name, by digest or by a unique prefix (at least 4 digits) of one. Throws Error::not_found with the
+  /// nearest names as a hint.
+  Ref resolve(RefKind kind, std::string_view reference);
+
+  // Upkeep.
+  StoreStat stat(const std::vector<ManifestWalker>& walkers);
+  struct GcResult {
+    uint64_t freed_bytes = 0;
+    uint64_t removed_packs = 0, rewritten_packs = 0, removed_leftovers = 0;
+  };
+  /// Removes what no ref or lease leads to. Waits for writers to finish; readers are never disturbed.
+  GcResult gc(const std::vector<ManifestWalker>& walkers, bool dry_run, Operation& op);
+  struct FsckResult {
+    uint64_t packs = 0, chunks = 0;
+    std::vector<std::string> problems;  ///< one line each; empty: all is well
+  };
+  /// Reads every byte of every pack and follows every ref.
+  FsckResult fsck(const std::vector<ManifestWalker>& walkers, Operation& op);
+
+  /// Content in use: `digests` (manifests) stay for as long as the lease lives, even when their refs are
+  /// removed. Survives fork (the child's copy keeps it); dies with the process.
+  class Lease;
+  Lease lease(const std::string& purpose, const std::vector<Digest>& manifests);
+
+ private:
+  friend class PackWriter;
+  struct Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+class Store::Lease {
+ public:
+  Lease(Lease&&) noexcept = default;
+  Lease& operator=(Lease&&) noexcept = default;
+  ~Lease();
+
+ private:
+  friend class Store;
+  Lease(std::filesystem::path file, FileLock lock);
+  std::filesystem::path file_;
+  std::optional<FileLock> lock_;
+};
+
+struct PackOptions {
+  int level = 3;                           ///< zstd
+  unsigned jobs = 0;                       ///< threads; 0: as many as cores
+  size_t frame_bytes = size_t{512} << 10;  ///< small chunks are gathered into frames of about this size
+  size_t pack_bytes = size_t{512} << 20;   ///< a pack is closed at about this size
+};
+
+/// Adds chunks to a store. One thread calls put(); hashing and compression run on `jobs` threads; memory is
+/// bounded by a few frames a thread. Holds the store's lock (shared), so that gc never removes a chunk
+/// that this writer has found to be there already. Destroyed without finish(): nothing is published.
+class PackWriter {
+ public:
+  PackWriter(std::shared_ptr<Store> store, const PackOptions& options, Operation& op);
+  ~PackWriter();
+
+  /// Adds one chunk (1 byte to 64 MiB). `*digest` is set by the time finish() or flush() returns and must
+  /// stay valid until then.
+  void put(Bytes chunk, Digest* digest);
+  /// Waits until every digest is known. Publishes nothing yet.
+  void flush();
+  /// Adds one chunk and gives its digest at once (for manifests and the like).
+  Digest put_now(Bytes chunk);
+  /// Publishes all that was put. Content is then durable; set the ref after it, while this object lives.
+  void finish();
+
+  uint64_t new_stored_bytes() const;  ///< compressed bytes that were not in the store before
+  uint64_t new_chunks() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace coldstart
