@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# The words of everyday work. 'make help' lists them.
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+T ?=
+SCRIPTS = .ci/run $(wildcard scripts/* scripts/setup.d/* tests/run tests/e2e/run tests/e2e/supervise tests/e2e/*.sh tests/bench/*)
+SOURCES = $(shell git ls-files '*.cpp' '*.h')
+.DEFAULT_GOAL := help
+.PHONY: help setup packages build install test demo bench format lint asan tsan clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## get all that building, testing and the demo need (as root; nothing where it is there)
+	@scripts/setup
+
+packages:
+	@scripts/setup packages
+
+build: ## build build/release/coldstart
+	@test -f build/release/build.ninja || cmake --preset release
+	@cmake --build --preset release -j $(JOBS)
+
+install: build ## install below PREFIX (default /usr/local), within DESTDIR
+	@DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
+
+test: setup ## set up, build, run unit and e2e tests (as root); T=NAME runs one
+	@$(MAKE) --no-print-directory build
+	@tests/run $(T)
+
+demo: setup ## set up, build, and see a torch server start cold and come back from a snapshot (as root)
+	@$(MAKE) --no-print-directory build
+	@scripts/demo
+
+bench: setup ## print the figures of tests/bench (as root); T=NAME runs one
+	@$(MAKE) --no-print-directory build
+	@tests/bench/run $(T)
+
+format: packages ## reformat the C++ sources
+	@clang-format -i $(SOURCES)
+
+lint: packages ## clang-format, clang-tidy and shellcheck, all without a word of complaint
+	@clang-format --dry-run -Werror $(SOURCES)
+	@shellcheck -x $(SCRIPTS)
+	@$(MAKE) --no-print-directory build
+	@run-clang-tidy -quiet -p build/release -j $(JOBS) '/src/(cli|commands|core)/'
+
+asan tsan: packages ## unit tests under the address or the thread sanitizer
+	@test -f build/$@/build.ninja || cmake --preset $@
+	@cmake --build --preset $@ -j $(JOBS) --target coldstart-unit
+	@build/$@/tests/unit/coldstart-unit
+
+clean: ## remove what was built (not what 'setup' got)
+	rm -rf build
