@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/bench/statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace coldstart {
+
+namespace {
+
+double median_of(std::vector<double>& values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+}  // namespace
+
+Summary summarize(std::vector<double> values) {
+  Summary s;
+  const auto n = static_cast<double>(values.size());
+  s.median = median_of(values);
+  s.min = values.front();
+  s.max = values.back();
+  s.mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  double squares = 0;
+  for (const double v : values) squares += (v - s.mean) * (v - s.mean);
+  s.stddev = values.size() > 1 ? std::sqrt(squares / (n - 1)) : 0;
+  return s;
+}
+
+double paired_ratio(const std::vector<double>& values, const std::vector<double>& baseline) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < values.size(); ++i) ratios.push_back(values[i] / baseline[i]);
+  return median_of(ratios);
+}
+
+bool has_outliers(std::vector<double> values) {
+  if (values.size() < 4) return false;
+  const double middle = median_of(values);
+  std::vector<double> distances;
+  for (const double v : values) distances.push_back(std::abs(v - middle));
+  const double farthest = *std::max_element(distances.begin(), distances.end());
+  constexpr double to_sigma = 1.4826;  // of a normal distribution
+  return farthest > 3 * to_sigma * median_of(distances) && farthest > 0.05 * middle;
+}
+
+}  // namespace coldstart
