@@ -28,7 +28,7 @@ bool programs_choose_by(std::string_view flag) {
          std::find(std::begin(names), std::end(names), flag) != std::end(names);
 }
 
-std::set<std::string> cpu_features() {
+std::set<std::string> features_of_this_cpu() {
   std::ifstream in("/proc/cpuinfo");
   for (std::string line; std::getline(in, line);) {
     if (!line.starts_with("flags") && !line.starts_with("Features")) continue;
@@ -69,7 +69,7 @@ int compare_versions(const std::string& a, const std::string& b) {
 HostFacts HostFacts::here(const std::string& criu_version) {
   utsname names{};
   check(::uname(&names), "cannot ask for the kernel's version");
-  return {names.machine, names.release, criu_version, cpu_features()};
+  return {names.machine, names.release, criu_version, features_of_this_cpu()};
 }
 
 Json HostFacts::to_json() const {
