@@ -9,7 +9,7 @@ SOURCES = $(shell git ls-files '*.cpp' '*.h')
 .PHONY: help setup packages build install test demo bench format lint asan tsan clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## get all that building, testing and the demo need (as root; nothing where it is there)
 	@scripts/setup
