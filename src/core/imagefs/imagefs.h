@@ -9,7 +9,10 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "core/base/cancel.h"
+#include "core/base/error.h"
 #include "core/base/fd.h"
 #include "core/base/subprocess.h"
 #include "core/image/reader.h"
@@ -21,40 +24,53 @@ namespace coldstart {
 class FuseMount {
  public:
   /// Mounts on `folder`, which must exist and be empty; as root by mount(2), else by fusermount3.
-  /// `source` is what mountinfo shows. Throws Error (exit 6) if FUSE is not to be had here.
-  FuseMount(std::filesystem::path folder, const std::string& source);
-  FuseMount(FuseMount&&) noexcept = default;
-  FuseMount& operator=(FuseMount&&) noexcept;
+  /// `source` is what mountinfo shows. Throws Error: exit 6 if FUSE is not to be had here, 2 if `folder`
+  /// will not do.
+  FuseMount(const std::filesystem::path& folder, const std::string& source);
+  FuseMount(FuseMount&& other) noexcept
+      : folder_(std::exchange(other.folder_, {})), fd_(std::move(other.fd_)) {}
+  FuseMount& operator=(FuseMount&&) = delete;
   ~FuseMount();
   int fd() const { return fd_.get(); }
+  /// Absolute, symlinks followed.
   const std::filesystem::path& folder() const { return folder_; }
   /// The mount stays after us.
-  void release();
+  void release() { folder_.clear(); }
 
  private:
-  std::filesystem::path folder_;
+  std::filesystem::path folder_;  // empty: not ours to unmount
   Fd fd_;
 };
 
 struct ServeOptions {
-  unsigned threads = 4;
+  unsigned threads = 8;
+  size_t cache_bytes = size_t{48} << 20;  ///< of decompressed chunks, in memory
   /// Becomes readable when the server must end although the mount is still there; -1: never.
   int stop_fd = -1;
 };
 
-/// Answers requests until the mount is gone. `ready_fd` (or -1) gets one byte once the kernel has been
-/// greeted, that is when the mount is usable.
+/// Answers requests until the mount is gone or `stop_fd` says so. `ready_fd` (or -1) gets one byte once the
+/// kernel has been greeted, that is when the mount is usable. What goes wrong while serving is logged
+/// (core/base/log.h), and the reader gets EIO. The calling process must leave SIGUSR1 alone: it wakes the
+/// serving threads.
 void serve_image(int fuse_fd, Store& store, const ImageReader& image, const ServeOptions& options,
                  int ready_fd);
 
-/// Starts a process of this same program that serves `image` on `mount` and waits until it answers.
-/// It ends with the mount, or with us if `die_with_us`.
+/// Starts a process of this same program (`coldstart serve-image`) that serves `image` on `mount`, and waits
+/// until it answers. It has no descriptor of ours, logs to image_server_log(), holds a lease of the image,
+/// and ends with the mount, or with us if `die_with_us`. What it could not do comes out as the Error it had.
 Child start_image_server(const FuseMount& mount, const std::filesystem::path& store_root, const Digest& image,
-                         bool die_with_us);
+                         const CancelToken& cancel, bool die_with_us);
+/// The server's side of it: tells the one who started us why there will be no server.
+void report_start_failure(int ready_fd, const Error& error) noexcept;
 
-/// True if `folder` is a mount point of ours.
+/// Where image servers log: one file a store, of bounded size.
+std::filesystem::path image_server_log(const std::filesystem::path& store_root);
+
+/// True if `folder` is a mount point of ours, whether its server lives or not.
 bool is_image_mount(const std::filesystem::path& folder);
-/// Unmounts; throws Error if it is no image mount, or is busy (naming who uses it).
+/// Unmounts; throws Error if it is no image mount, or is busy (naming who uses it). A mount whose server is
+/// dead is detached even when it is busy: nobody can use it any more.
 void unmount_image(const std::filesystem::path& folder);
 
 }  // namespace coldstart
