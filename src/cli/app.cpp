@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/app.h"
 
-#include <sstream>
+#include <algorithm>
+#include <csignal>
 
 #include <CLI/CLI.hpp>
 
+#include "cli/help.h"
+#include "cli/usage_error.h"
 #include "commands/commands.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
@@ -19,7 +22,10 @@ struct GlobalOptions {
 };
 
 void add_global_options(CLI::App& app, Session& session, const std::shared_ptr<GlobalOptions>& options) {
-  app.add_option("--store", options->store, "Folder of the store")->type_name("DIR");
+  app.option_defaults()->group("Global options");
+  app.set_help_flag("-h,--help", "Print help, also of a command, and exit")->group("Global options");
+  app.add_option("--store", options->store, "Folder of the store (else $COLDSTART_STORE, else the default)")
+      ->type_name("DIR");
   app.add_flag("--json", options->json, "Print one JSON document on stdout, nothing else there");
   auto* quiet = app.add_flag("-q,--quiet", options->quiet, "Say only what was asked for");
   app.add_flag("-v,--verbose", options->verbose, "Say what is being done")->excludes(quiet);
@@ -42,17 +48,84 @@ void add_global_options(CLI::App& app, Session& session, const std::shared_ptr<G
   });
 }
 
-/// What CLI11 has to say, in our words: help and version are results, all else is a usage error.
-int show_parse_outcome(CLI::App& app, const CLI::ParseError& outcome, Console& console) {
-  std::ostringstream out;
-  std::ostringstream ignored;
-  if (outcome.get_exit_code() == 0) {
-    app.exit(outcome, out, ignored);
-    console.raw() << out.str();
-    return 0;
+/// The table of commands: the group of the help page that each is shown in, in order.
+struct Entry {
+  const char* group;
+  void (*add)(CLI::App&, Session&);
+};
+constexpr Entry entries[] = {
+    {"Store and host", add_store},
+    {"Store and host", add_doctor},
+};
+
+void add_commands(CLI::App& app, Session& session) {
+  for (const Entry& entry : entries) {
+    const size_t before = app.get_subcommands(nullptr).size();
+    entry.add(app, session);
+    const std::vector<CLI::App*> commands = app.get_subcommands(nullptr);
+    for (size_t i = before; i < commands.size(); ++i) commands[i]->group(entry.group);
   }
-  console.error(Error::usage(outcome.what(), "coldstart --help, or coldstart COMMAND --help"));
-  return static_cast<int>(Exit::usage);
+  // One command a line: what follows it are its own arguments, even where they read like a command.
+  for (CLI::App* command : app.get_subcommands(nullptr))
+    if (!command->get_subcommands(nullptr).empty())
+      command->require_subcommand(std::min<size_t>(1, command->get_require_subcommand_min()), 1);
+}
+
+/// True if a flag is among the words before "--": for what must be known even of a line that does not parse.
+bool given(const std::vector<std::string>& arguments, const char* flag) {
+  const auto end = std::find(arguments.begin(), arguments.end(), "--");
+  return std::find(arguments.begin(), end, flag) != end;
+}
+
+/// Help and version are results, all else is a usage error.
+int show_parse_outcome(CLI::App& app, const CLI::ParseError& outcome, Console& console) {
+  if (outcome.get_exit_code() != 0) throw usage_error(app, outcome);
+  if (outcome.get_name() != "CallForVersion") {
+    console.raw() << app.help();
+  } else {
+    console.line("coldstart " COLDSTART_VERSION);
+    console.result({{"version", COLDSTART_VERSION}});
+  }
+  return 0;
+}
+
+int parse_and_run(CLI::App& app, std::vector<std::string> arguments, Session& session) {
+  if (arguments.empty()) arguments = {"--help"};
+  if (arguments[0] == "help") {  // "help image pack" is "image pack --help"
+    arguments.erase(arguments.begin());
+    arguments.emplace_back("--help");
+  }
+  std::reverse(arguments.begin(), arguments.end());
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& e) {
+    return show_parse_outcome(app, e, session.console);
+  }
+  return session.exit_status;
+}
+
+void write_timeline(const Session& session) {
+  if (session.timeline_file.empty()) return;
+  try {
+    write_file_atomic(session.timeline_file, as_bytes(session.timeline.chrome_trace().dump()), 0644);
+  } catch (const Error& e) {
+    throw e.in("cannot write the timeline");
+  }
+}
+
+/// Runs `work` and tells what it throws; gives the exit status.
+template <class Work>
+int told(Console& console, const CancelToken& cancel, Work work) {
+  try {
+    return work();
+  } catch (const Error& e) {
+    if (cancel.signal() == SIGPIPE) return 128 + SIGPIPE;  // nobody listens any more
+    console.error(e);
+    return static_cast<int>(e.exit());
+  } catch (const std::exception& e) {
+    console.error(Error(e.what()));
+    return static_cast<int>(Exit::failed);
+  }
 }
 
 }  // namespace
@@ -62,37 +135,33 @@ std::unique_ptr<CLI::App> make_app(Session& session) {
       std::make_unique<CLI::App>("Start GPU inference servers in seconds instead of minutes.", "coldstart");
   app->require_subcommand(1);
   app->fallthrough();
+  app->formatter(std::make_shared<HelpFormatter>());
   add_global_options(*app, session, std::make_shared<GlobalOptions>());
-  add_doctor(*app, session);
-  add_store(*app, session);
+  app->option_defaults()->group("Options");
+  app->footer(
+      "Examples:\n"
+      "  coldstart image pack ./rootfs -t llm:v1\n"
+      "  coldstart snapshot llm:v1 -t llm:warm --ready http://127.0.0.1:8000/health -- python3 "
+      "/srv/serve.py\n"
+      "  coldstart restore llm:warm -d\n"
+      "\n"
+      "'coldstart COMMAND --help' tells more of a command, 'man coldstart-COMMAND' all of it.");
+  add_commands(*app, session);
   return app;
 }
 
 int run_app(const std::vector<std::string>& arguments, Console& console, CancelToken& cancel) {
+  console.json = given(arguments, "--json");
   Session session(console, cancel);
-  const std::unique_ptr<CLI::App> app = make_app(session);
-  int status = 0;
-  try {
-    app->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-    status = session.exit_status;
-  } catch (const CLI::ParseError& e) {
-    return show_parse_outcome(*app, e, console);
-  } catch (const Error& e) {
-    console.error(e);
-    status = static_cast<int>(e.exit());
-  } catch (const std::exception& e) {
-    console.error(Error(e.what()));
-    status = static_cast<int>(Exit::failed);
-  }
-  if (!session.timeline_file.empty()) {
-    try {
-      write_file_atomic(session.timeline_file, as_bytes(session.timeline.chrome_trace().dump()), 0644);
-    } catch (const Error& e) {
-      console.error(e.in("cannot write the timeline"));
-      if (status == 0) status = static_cast<int>(e.exit());
-    }
-  }
-  return status;
+  const int status =
+      told(console, cancel, [&] { return parse_and_run(*make_app(session), arguments, session); });
+  // What is left to write tells its own failure, but never hides the command's.
+  const int closing = told(console, cancel, [&] {
+    write_timeline(session);
+    console.flush();
+    return 0;
+  });
+  return status != 0 ? status : closing;
 }
 
 }  // namespace coldstart

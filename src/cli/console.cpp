@@ -26,7 +26,7 @@ size_t columns(std::string_view text) {
 Console::Console(std::ostream& out, std::ostream& err, Style style) : out_(out), err_(err), style_(style) {}
 
 void Console::line(std::string_view text) {
-  if (!json) out_ << text << '\n';
+  if (!json) out_ << text << std::endl;  // flushed: long-running commands say how far they are
 }
 
 void Console::table(const std::vector<std::string>& header,
@@ -54,10 +54,11 @@ void Console::table(const std::vector<std::string>& header,
   const bool emphasis = style_.colour && style_.out_is_terminal;
   out_ << (emphasis ? bold : "") << print(names) << (emphasis ? reset : "") << '\n';
   for (const auto& row : rows) out_ << print(row) << '\n';
+  out_.flush();
 }
 
 void Console::result(const OrderedJson& value) {
-  if (json) out_ << value.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << '\n';
+  if (json) out_ << value.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << std::endl;
 }
 
 void Console::note(std::string_view text) {
@@ -69,10 +70,14 @@ void Console::error(const Error& error) {
   err_ << "coldstart: " << (emphasis ? red : "") << "error:" << (emphasis ? reset : "") << ' '
        << error.message() << '\n';
   if (!error.hint().empty()) err_ << "hint: " << error.hint() << '\n';
-  if (!json) return;
+  if (!json || !out_) return;  // the error may be that stdout cannot be written
   OrderedJson body = {{"code", static_cast<int>(error.exit())}, {"message", error.message()}};
   if (!error.hint().empty()) body["hint"] = error.hint();
   result({{"error", std::move(body)}});
+}
+
+void Console::flush() {
+  if (out_) out_.flush();
 }
 
 std::unique_ptr<Progress> Console::progress() {

@@ -43,7 +43,9 @@ class Console {
   void note(std::string_view text);
   /// "coldstart: error: …" and its hint to stderr; with --json also the error object to stdout.
   void error(const Error& error);
-  /// Output passed through as it is (logs, program output).
+  /// Hands what was said to its reader at once. Throws Error where it cannot be written.
+  void flush();
+  /// Output passed through as it is (logs, program output); flushed by who writes it, or at the end.
   std::ostream& raw() { return out_; }
 
   /// A bar on stderr if that is a terminal and neither --quiet nor --no-progress is given; else silent.

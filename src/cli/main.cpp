@@ -3,11 +3,13 @@
 #include <cstdlib>
 #include <iostream>
 
+#include <fcntl.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "cli/app.h"
+#include "cli/output.h"
 
 namespace {
 
@@ -26,17 +28,26 @@ void cancel_on_signals(coldstart::CancelToken& cancel) {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+/// A standard descriptor that we were started without must not become some file of ours. The stand-in for
+/// stdout cannot be written, so that lost output is an error.
+void open_missing_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_missing_descriptors();
   const bool out_terminal = ::isatty(STDOUT_FILENO) == 1;
   const bool err_terminal = ::isatty(STDERR_FILENO) == 1;
   const bool colour = std::getenv("NO_COLOR") == nullptr;
-  coldstart::Console console(std::cout, std::cerr, {out_terminal, err_terminal, colour});
+  coldstart::CancelToken cancel;
+  coldstart::Output out(STDOUT_FILENO, cancel);
+  coldstart::Console console(out, std::cerr, {out_terminal, err_terminal, colour});
   auto logger = spdlog::stderr_color_mt("coldstart");
   logger->set_pattern("coldstart: %^%l:%$ %v");
   spdlog::set_default_logger(std::move(logger));
-  coldstart::CancelToken cancel;
   cancel_on_signals(cancel);
   return coldstart::run_app({argv + 1, argv + argc}, console, cancel);
 }

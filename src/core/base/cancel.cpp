@@ -22,10 +22,14 @@ void CancelToken::cancel(int signal) noexcept {
   [[maybe_unused]] const ssize_t n = ::write(event_.get(), &one, sizeof one);
 }
 
-void CancelToken::check() const {
+int CancelToken::signal() const noexcept {
   const int state = state_.load(std::memory_order_acquire);
-  if (state == 0) return;
-  if (state - 1 == SIGTERM) throw Error("terminated", {}, Exit::terminated);
+  return state == 0 ? 0 : state - 1;
+}
+
+void CancelToken::check() const {
+  if (!cancelled()) return;
+  if (signal() == SIGTERM) throw Error("terminated", {}, Exit::terminated);
   throw Error("interrupted", {}, Exit::interrupted);
 }
 

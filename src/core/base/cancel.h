@@ -13,10 +13,13 @@ class CancelToken {
  public:
   CancelToken();
 
-  /// Asks all that watches this token to stop, because of `signal` (SIGINT, SIGTERM; 0: no signal).
+  /// Asks all that watches this token to stop, because of `signal` (SIGINT, SIGTERM, SIGPIPE when nobody
+  /// reads our output any more; 0: no signal).
   /// Async-signal-safe.
   void cancel(int signal = 0) noexcept;
   bool cancelled() const noexcept { return state_.load(std::memory_order_acquire) != 0; }
+  /// The signal it was cancelled for; 0 if none.
+  int signal() const noexcept;
   /// Throws Error (exit 130 or 143 for SIGINT and SIGTERM) if cancelled.
   void check() const;
   /// Becomes readable for ever once cancelled: for poll(2). Never read from it.

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/help.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace coldstart {
+
+namespace {
+
+constexpr size_t width = 96;
+constexpr size_t text_column = 26;
+
+/// `text` broken at spaces; every line after the first starts with `indent` spaces.
+std::string wrapped(const std::string& text, size_t indent) {
+  std::string result;
+  size_t column = indent;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    if (column > indent && column + 1 + (end - at) > width) {
+      result += '\n' + std::string(indent, ' ');
+      column = indent;
+    } else if (column > indent) {
+      result += ' ';
+      ++column;
+    }
+    result += text.substr(at, end - at);
+    column += end - at;
+    at = end + 1;
+  }
+  return result;
+}
+
+std::string entry(const std::string& label, const std::string& text) {
+  std::string line = "  " + label;
+  if (line.size() + 2 <= text_column)
+    line.resize(text_column, ' ');
+  else
+    line += '\n' + std::string(text_column, ' ');
+  return line + wrapped(text, text_column) + '\n';
+}
+
+std::string label_of(const CLI::Option& option) {
+  std::vector<std::string> names;
+  for (const auto& name : option.get_snames()) names.push_back("-" + name);
+  std::string label = names.empty() && !option.get_lnames().empty() ? "    " : "";
+  for (const auto& name : option.get_lnames()) names.push_back("--" + name);
+  label += fmt::format("{}", fmt::join(names, ", "));
+  const std::string value = value_name(option);
+  return value.empty() ? label : label + ' ' + value;
+}
+
+std::string text_of(const CLI::Option& option) {
+  std::string text = option.get_description();
+  const std::string preset = option.get_default_str();
+  if (!preset.empty() && text.find("default") == std::string::npos) text += " (default " + preset + ")";
+  if (option.nonpositional() && takes_many(option)) text += " (repeatable)";
+  return text;
+}
+
+/// "[OPTIONS] REF -- CMD..."
+std::string arguments_of(const CLI::App& app) {
+  std::string text = " [OPTIONS]";
+  for (const CLI::Option* o : app.get_options([](const CLI::Option* p) { return p->get_positional(); })) {
+    if (o->get_group().empty()) continue;
+    std::string word = o->get_name(true);
+    if (takes_many(*o)) word = (word == "CMD" ? "-- " : "") + word + "...";
+    text += o->get_required() ? ' ' + word : " [" + word + ']';
+  }
+  return text;
+}
+
+std::string usage(const CLI::App& app, const std::string& name) {
+  const bool group = !app.get_subcommands([](const CLI::App* s) { return !s->get_group().empty(); }).empty();
+  const std::string own = name + arguments_of(app);
+  if (!group) return "Usage: " + own + '\n';
+  if (app.get_require_subcommand_min() > 0) return "Usage: " + name + " [OPTIONS] COMMAND ...\n";
+  return "Usage: " + own + "\n       " + name + " COMMAND ...\n";
+}
+
+std::string positionals(const CLI::App& app) {
+  std::string text;
+  for (const CLI::Option* o : app.get_options([](const CLI::Option* p) { return p->get_positional(); }))
+    if (!o->get_group().empty() && !o->get_description().empty())
+      text += entry(o->get_name(true), text_of(*o));
+  return text.empty() ? text : "\nArguments:\n" + text;
+}
+
+std::string options(const CLI::App& app, const std::string& group, const std::string& title) {
+  std::string text;
+  for (const CLI::Option* o : app.get_options([](const CLI::Option* p) { return p->nonpositional(); }))
+    if (o->get_group() == group) text += entry(label_of(*o), text_of(*o));
+  return text.empty() ? text : '\n' + title + ":\n" + text;
+}
+
+std::string commands(const CLI::App& app) {
+  std::vector<std::string> groups;
+  for (const CLI::App* sub : app.get_subcommands(nullptr))
+    if (!sub->get_group().empty() &&
+        std::find(groups.begin(), groups.end(), sub->get_group()) == groups.end())
+      groups.push_back(sub->get_group());
+  std::string text;
+  for (const std::string& group : groups) {
+    text += '\n' + (group == "Subcommands" ? "Commands" : group) + ":\n";
+    for (const CLI::App* sub : app.get_subcommands(nullptr))
+      if (sub->get_group() == group) text += entry(sub->get_name(), sub->get_description());
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string value_name(const CLI::Option& option) {
+  if (option.get_items_expected_max() == 0) return {};  // a flag
+  std::string type = option.get_type_name();
+  // CLI11 appends what its validators say: "TEXT:{auto,on,off}", "UINT:INT in [1 - 19]".
+  if (const size_t open = type.find(":{"); open != std::string::npos && type.ends_with('}')) {
+    type = type.substr(open + 2, type.size() - open - 3);
+    std::replace(type.begin(), type.end(), ',', '|');
+    return type;
+  }
+  type = type.substr(0, type.find(':'));
+  if (type == "TEXT") return "VALUE";
+  return type == "INT" || type == "UINT" || type == "FLOAT" ? "N" : type;
+}
+
+bool takes_many(const CLI::Option& option) {
+  return option.get_items_expected_max() >= CLI::detail::expected_max_vector_size;
+}
+
+std::string HelpFormatter::make_help(const CLI::App* app, std::string name, CLI::AppFormatMode) const {
+  const CLI::App* root = app;
+  while (root->get_parent() != nullptr) root = root->get_parent();
+  std::string text = wrapped(app->get_description(), 0) + "\n\n" + usage(*app, name);
+  text += positionals(*app) + commands(*app);
+  if (app != root)
+    for (const std::string& group : app->get_groups())
+      if (!group.empty()) text += options(*app, group, group);
+  text += options(*root, "Global options", "Global options");
+  if (!app->get_footer().empty()) text += '\n' + app->get_footer() + '\n';
+  return text;
+}
+
+}  // namespace coldstart
