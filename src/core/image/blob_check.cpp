@@ -25,7 +25,7 @@ class Checker {
       : blob_(blob), used_(blob.inodes.size()), depth_(blob.inodes.size()) {}
 
   void run(uint64_t total_bytes) {
-    if (blob_.inodes.size() >= UINT32_MAX) bad("it claims {} inodes", blob_.inodes.size());
+    if (blob_.inodes.size() > max_inodes) bad("it claims {} inodes", blob_.inodes.size());
     if (blob_.inodes.empty() || !S_ISDIR(blob_.inodes[0].mode)) bad("the root is no folder");
     if (blob_.inodes[0].parent != root_inode) bad("the root's parent is not the root");
     for (size_t i = 0; i < blob_.chunks.size(); ++i)

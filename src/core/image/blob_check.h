@@ -14,6 +14,7 @@
 namespace coldstart {
 
 // Limits of what an image can hold; the builder refuses what lies beyond them by name.
+inline constexpr uint32_t max_inodes = uint32_t{1} << 24;
 inline constexpr uint32_t max_name_bytes = 255;
 inline constexpr uint32_t max_target_bytes = 4095;
 inline constexpr uint32_t max_xattr_value_bytes = 65536;

@@ -23,7 +23,7 @@ struct DataRange {
 
 struct SourceEntry {
   std::string path;  ///< relative to the root, no leading or trailing '/', "" is the root itself; any bytes
-  struct stat stat {};  ///< mode, uid, gid, size, mtime, rdev
+  struct stat stat {};  ///< mode, uid, gid, size, mtime, rdev; of a hard link: nothing
   std::string target;   ///< of a symlink, or the path of the entry that a hard link goes to
   bool hard_link = false;
   std::vector<std::pair<std::string, std::string>> xattrs;
@@ -38,18 +38,20 @@ class TreeSource {
   virtual std::string describe() const = 0;
   /// File bytes in all if known beforehand (for progress), else 0.
   virtual uint64_t total_bytes() { return 0; }
-  /// Calls `each` for every entry, parents before what is in them, hard links after what they go to. For a
+  /// Calls `each` for every entry, hard links after what they go to. Folders come before what is in them, or
+  /// not at all (some tars leave them out); a path that comes again takes the place of the first. For a
   /// regular file, `each` may call `read` to get its ranges in order: `read` fills as much of the span as
-  /// the current range has left and gives the count, 0 at the end of all ranges.
+  /// the current range has left (a part of it at least) and gives the count, 0 at the end of all ranges.
   using Read = std::function<size_t(MutableByteSpan)>;
   virtual void walk(const std::function<void(SourceEntry&, const Read&)>& each,
                     const CancelToken& cancel) = 0;
 };
 
-/// A folder as it is. Not crossing into other file systems is not wanted: mounts below it are included,
-/// but /proc-like ones are refused by name.
+/// A folder as it is. Mounts below it are included, but /proc-like ones are refused by name. A file that
+/// changes while it is read is an error that names it.
 std::unique_ptr<TreeSource> open_dir_source(const std::filesystem::path& folder);
 /// A tar, plain or compressed with gzip, zstd or xz; found out by its content. `fd` stays the caller's.
+/// Names stay below the root: a leading '/' is dropped, ".." is refused.
 std::unique_ptr<TreeSource> open_tar_source(int fd, std::string shown_as);
 
 }  // namespace coldstart

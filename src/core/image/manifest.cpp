@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/base/error.h"
+#include "core/base/json.h"
+#include "core/image/image.h"
+
+namespace coldstart {
+
+namespace {
+
+constexpr const char* format_name = "coldstart image 1";
+constexpr uint64_t max_blob_bytes = uint64_t{8} << 30;
+
+Json config_to_json(const ImageConfig& c) {
+  return {{"command", c.command},
+          {"entrypoint", c.entrypoint},
+          {"environment", c.environment},
+          {"folder", c.folder},
+          {"user", c.user}};
+}
+
+ImageConfig config_from_json(const Json& json, const std::string& document) {
+  using Texts = std::vector<std::string>;
+  return {field<Texts>(json, "environment", document), field<Texts>(json, "entrypoint", document),
+          field<Texts>(json, "command", document), field<std::string>(json, "user", document),
+          field<std::string>(json, "folder", document)};
+}
+
+}  // namespace
+
+std::string ImageManifest::to_json() const {
+  Json blob_digests = Json::array();
+  for (const Digest& d : blob_chunks) blob_digests.push_back(d.text());
+  const Json json = {{"format", format_name},
+                     {"blob", {{"bytes", blob_bytes}, {"chunks", std::move(blob_digests)}}},
+                     {"files", files},
+                     {"bytes", bytes},
+                     {"config", config_to_json(config)}};
+  return json.dump();
+}
+
+ImageManifest ImageManifest::from_json(std::string_view text, const std::string& document) {
+  const Json json = parse_json(text, document);
+  const auto format = field<std::string>(json, "format", document);
+  if (format != format_name) {
+    const bool ours = format.rfind("coldstart image ", 0) == 0;
+    throw Error::corrupt(document + ": it is '" + format + "', not '" + format_name + "'",
+                         ours ? "use a newer coldstart" : "");
+  }
+  ImageManifest m;
+  const auto blob = field<Json>(json, "blob", document);
+  m.blob_bytes = field<uint64_t>(blob, "bytes", document);
+  if (m.blob_bytes > max_blob_bytes) throw Error::corrupt(document + ": the metadata is too large");
+  for (const auto& digest : field<std::vector<std::string>>(blob, "chunks", document)) {
+    const auto parsed = Digest::parse(digest);
+    if (!parsed) throw Error::corrupt(document + ": '" + digest + "' is no digest");
+    m.blob_chunks.push_back(*parsed);
+  }
+  m.files = field<uint64_t>(json, "files", document);
+  m.bytes = field<uint64_t>(json, "bytes", document);
+  m.config = config_from_json(field<Json>(json, "config", document), document);
+  return m;
+}
+
+ImageManifest read_image_manifest(Store& store, const Digest& image) {
+  return ImageManifest::from_json(as_text(store.read(image)), "the manifest of image " + image.text());
+}
+
+ImageReader open_image(Store& store, const ImageManifest& manifest) {
+  Bytes blob;
+  for (const Digest& digest : manifest.blob_chunks) {
+    append(blob, store.read(digest));
+    if (blob.size() > manifest.blob_bytes) break;
+  }
+  if (blob.size() != manifest.blob_bytes)
+    throw Error::corrupt("image metadata: its chunks do not have the size that the manifest says");
+  return ImageReader(std::move(blob));
+}
+
+void walk_image(Store& store, const Digest& image, std::vector<Digest>& out) {
+  const ImageManifest manifest = read_image_manifest(store, image);
+  out.insert(out.end(), manifest.blob_chunks.begin(), manifest.blob_chunks.end());
+  const ImageReader reader = open_image(store, manifest);
+  for (const ChunkRecord& chunk : reader.chunks()) out.push_back(ImageReader::digest(chunk));
+}
+
+}  // namespace coldstart
