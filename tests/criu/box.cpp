@@ -146,13 +146,18 @@ Child Box::start(const ProgramSpec& spec) const {
   const Fd theirs = namespace_of(init(), "pid");
   const Fd net = namespace_of(init(), "net");
   const Fd mnt = namespace_of(init(), "mnt");
+  Pipe executed = make_pipe();
   check(::setns(theirs.get(), CLONE_NEWPID), "cannot enter a box");
   const pid_t pid = clone_process(0, spec.pid_inside != 0 ? &spec.pid_inside : nullptr);
   if (pid == 0) run_inside(spec, net.get(), mnt.get());
   const int error = errno;
   check(::setns(ours.get(), CLONE_NEWPID), "cannot leave a box");
   if (pid < 0) throw Error::sys(error, "cannot start in a box");
-  return Child(pid);
+  Child child(pid);
+  executed.write.reset();
+  std::byte byte{};
+  read_full(executed.read.get(), {&byte, 1});  // ends with exec
+  return child;
 }
 
 std::string Box::ask(int port, const std::string& path) const {

@@ -212,7 +212,8 @@ void criu_dump(const CriuProgram& criu, const DumpOptions& options, const StartI
   o.set_pid(options.pid);
   o.set_leave_running(options.leave_running);
   o.set_link_remap(options.link_remap);
-  o.set_force_irmap(options.force_irmap);
+  o.set_force_irmap(true);
+  for (const std::string& folder : options.watched_below) o.add_irmap_scan_paths(folder);
   o.set_ghost_limit(options.ghost_limit);
 
   CriuWorker worker(criu, options, start, {}, 0);

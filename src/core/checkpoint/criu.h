@@ -20,7 +20,7 @@
 
 namespace coldstart {
 
-/// Starts a program inside: Sandbox::start, or start_in_namespaces_of.
+/// Starts a program inside: Sandbox::start, or start_in_namespaces_of. What it gives has been executed.
 using StartInside = std::function<Child(const ProgramSpec&)>;
 
 /// Called at CRIU's stations, while CRIU waits. For a dump: "pre-dump", "post-dump" (processes are still
@@ -42,15 +42,16 @@ struct CriuOptions {
   bool tcp_established = false;  ///< connections come back; needs the same addresses and iptables inside
   bool ext_unix_sk = false;      ///< unix sockets may have their peer outside
   bool shell_job = false;        ///< there is a terminal, or a session that began outside
-  bool file_locks = false;       ///< processes hold file locks
+  bool file_locks = true;        ///< file locks come back
   std::vector<std::string> external;  ///< as of CRIU's --external
 };
 
 struct DumpOptions : CriuOptions {
   pid_t pid = 0;  ///< root of the tree, as numbered inside
   bool leave_running = false;
-  bool link_remap = true;   ///< open files that were renamed or unlinked but have other links
-  bool force_irmap = true;  ///< inotify watches on file systems without file handles
+  bool link_remap = true;  ///< open files that were renamed or unlinked but have other links
+  /// Where files that inotify watches are looked for, if their file system has no file handles.
+  std::vector<std::string> watched_below = {"/tmp", "/run", "/home", "/root", "/srv", "/opt", "/var"};
   uint32_t ghost_limit = uint32_t{64} << 20;  ///< bytes of an unlinked open file that are kept at most
 };
 

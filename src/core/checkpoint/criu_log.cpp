@@ -12,25 +12,57 @@ namespace coldstart {
 
 namespace {
 
-/// A cause that is known: what its line looks like, what to say (with $1 as in the line), what to do.
+/// A cause that is known: what its line has, what to say ($1 as in the pattern; empty: CRIU's own words), and
+/// what to do.
 struct Cause {
   const char* pattern;
   const char* says;
   const char* hint;
-  Exit exit;
+  Exit exit = Exit::failed;
 };
 
-// To be found anywhere in the log, the first of this list first.
-constexpr std::array causes = {
-    Cause{R"(File (.*) has bad (size|mode|build-ID|checksum).*)",
-          "the file $1 is not the one that was mapped when the snapshot was taken",
-          "bring that file back, or take the snapshot in an image, whose files stay as they are",
-          Exit::incompatible},
-};
+// Looked for in the whole log, those first that explain the others.
+constexpr auto causes = std::to_array<Cause>({
+    {R"(File (\S+) has bad (?:size|mode|build-ID|checksum).*)",
+     "$1 is not the file it was when the snapshot was taken",
+     "bring that file back; files of an image stay as they are, so prefer a snapshot taken in an image",
+     Exit::incompatible},
+    {R"(Can't open file (\S+) on restore: No such file.*)", "/$1 is missing where it is restored",
+     "bring that file back; files of an image stay as they are, so prefer a snapshot taken in an image",
+     Exit::incompatible},
+    {R"(.*(?:cpu:|CPU).*(?:capabilities|features?|not supported|xsave).*)", "",
+     "restore on a host with the same CPU", Exit::incompatible},
+    {R"(Can't get rlimit.*)", "a process of another user cannot be dumped without CAP_SYS_RESOURCE",
+     "give coldstart CAP_SYS_RESOURCE, or run the server as root inside", Exit::missing},
+    {R"(.*(?:needs? to be|must be) root.*|.*CAP_\w+ .*(?:missing|required).*)", "", "run as root",
+     Exit::missing},
+    {R"(.*Connected TCP socket.*)", "there are open TCP connections", "let them be closed at the snapshot"},
+    {R"(unix: (?:External socket|Can't dump half of|FATAL: Peer|Can't connect).*)",
+     "a unix socket is connected to a process outside of the snapshot",
+     "end that connection, or start what it is connected to along with the server"},
+    {R"(send_fds failed.*)", "there is a descriptor that cannot leave its process, such as one of io_uring",
+     "sysctl kernel.io_uring_disabled=2 makes programs do without"},
+    {R"(Can't dump file (\d+) of that type \[\w+\] \((?:anon )?(.*)\))",
+     "descriptor $1 is a $2, which CRIU cannot dump", "let the server close it before the snapshot"},
+    {R"(Can't lookup mount=\d+ for fd=(\d+) path=(.*))",
+     "descriptor $1 is $2 of a file system that is not mounted inside",
+     "the server must not be given files from outside"},
+    {R"(fsnotify: \s*Can't dump that handle.*)", "a file that is watched by inotify cannot be found again",
+     "let the server not watch files, or watch only files below /etc"},
+    {R"(Can't dump nested (\w+) namespace.*)", "a process has a $1 namespace of its own", ""},
+    {R"(Can't restore sub-task in NS.*)", "a process has a network namespace of its own", ""},
+    {R"(.*doesn't have a proper root mount.*)", "a process has a mount namespace of its own", ""},
+    {R"(.*SysVIPC shmem.*)", "there is System V shared memory, which cannot be told from the host's", ""},
+    {R"(Unseizable non-zombie (\d+).*)", "process $1 (as numbered inside) is traced by another",
+     "end the debugger or tracer"},
+    {R"(Can't fork for (\d+): File exists.*)", "pid $1 is taken", "restore into a pid namespace of its own"},
+    {R"(.*(?:Can't find|no) .*controlling terminal.*|.*consider using --shell-job.*|.*pts .*)",
+     "there is a terminal", "run the server without a terminal"},
+});
 
 // Said on every start, or only a consequence of something said before.
-constexpr std::array<std::string_view, 4> no_causes = {"RLIMIT_NOFILE", "Unable to create tun",
-                                                       "Dumping FAILED", "Restoring FAILED"};
+constexpr auto no_causes = std::to_array<std::string_view>(
+    {"RLIMIT_NOFILE", "Unable to create tun", "Dumping FAILED", "Restoring FAILED"});
 
 /// The texts of the lines that CRIU marks as errors.
 std::vector<std::string> errors_in(std::string_view log) {
@@ -51,7 +83,8 @@ Error criu_error(std::string_view doing, std::string_view log) {
     for (const std::string& error : errors) {
       std::smatch match;
       if (std::regex_match(error, match, pattern))
-        return Error(fmt::format("{}: {}", doing, match.format(cause.says)), cause.hint, cause.exit);
+        return Error(fmt::format("{}: {}", doing, *cause.says != '\0' ? match.format(cause.says) : error),
+                     cause.hint, cause.exit);
     }
   }
   for (const std::string& error : errors) {
