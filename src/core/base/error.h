@@ -20,6 +20,8 @@ enum class Exit : int {
   incompatible = 5,  ///< this host cannot take that snapshot
   missing = 6,       ///< a needed program, kernel feature or permission is missing
   empty = 7,         ///< the pool is empty or the wait ran out
+  cannot_execute = 126,  ///< the program that was to run is there, but cannot be executed
+  no_program = 127,      ///< there is no such program; both as shells have it
   interrupted = 130,
   terminated = 143,
 };

@@ -13,8 +13,6 @@
 // with init, and CRIU with `rst_sibling` makes the restored root process our child too.
 
 #include <filesystem>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,14 +38,21 @@ struct Bind {
 struct RootSpec {
   /// The read-only tree below (a mounted image, or --rootfs); empty: the host's own root as it is, writable.
   std::filesystem::path lower;
-  /// Folder for the overlay's upper and work folders, owned by the caller; not itself on an overlay.
+  /// Folder for the overlay's upper and work folders, owned by the caller; not itself on an overlay. Its
+  /// folder `upper` may have content already (a restore puts there what the snapshot had written).
   std::filesystem::path scratch;
   std::vector<Bind> binds;
 };
 
+/// The first pid that programs get inside. Lower ones (but 1, init) stay free: a restored tree has the pids
+/// it had, and CRIU, which works beside it, must not have taken one of them.
+constexpr pid_t first_program_pid = 1000;
+
 struct SandboxOptions {
   RootSpec root;
   Net net = Net::host;
+  /// Where the numbering of pids inside begins. A sandbox that is restored into leaves it at 2.
+  pid_t first_pid = first_program_pid;
 };
 
 /// A program to start inside.
@@ -55,7 +60,7 @@ struct ProgramSpec {
   std::vector<std::string> argv;         ///< argv[0] is looked up in PATH of `environment`, inside
   std::vector<std::string> environment;  ///< all of it, "K=V"
   std::string folder = "/";              ///< working folder, inside
-  /// (ours, theirs) as in SpawnOptions: every other descriptor is closed.
+  /// (ours, theirs) as in SpawnOptions: every other descriptor is closed. 0, 1 and 2 are ours if not named.
   std::vector<std::pair<int, int>> fds;
   /// The pid it must get inside; 0: any. Error if it is taken.
   pid_t pid_inside = 0;
@@ -73,7 +78,13 @@ class Sandbox {
   ~Sandbox();
 
   pid_t init_pid() const;  ///< of pid 1, as seen from the host
-  /// Starts a program inside; it is our child (its parent's pid inside reads as 0).
+  /// Readable once init has ended, and with it all that was inside: for poll(2).
+  int init_pidfd() const;
+  /// The sandbox's root as seen from the host ("/proc/PID/root"): the way to fill its /dev/shm.
+  std::filesystem::path root() const;
+  /// Starts a program inside; it is our child (its parent's pid inside reads as 0). It does not die with
+  /// us by itself, but with the sandbox. Throws Error once exec has failed: exit 127 if there is no such
+  /// program, 126 if it cannot be executed (as shells have it).
   Child start(const ProgramSpec& program);
   /// The pid inside of a process of ours (from NSpid in /proc/PID/status).
   static pid_t pid_inside(pid_t host_pid);
@@ -84,12 +95,12 @@ class Sandbox {
   std::filesystem::path upper() const;
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  SandboxOptions options_;
+  Child init_;
 };
 
 /// Starts a program in the namespaces of a running process (`exec`, a dump of what already runs), as a
-/// child of ours. Opens all namespaces through `pidfd`'s process before it forks.
+/// child of ours. Throws as Sandbox::start does.
 Child start_in_namespaces_of(pid_t host_pid, const ProgramSpec& program);
 
 /// Gives this process (single-threaded) a mount namespace of its own, into which the host's mounts and

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What a program in a sandbox gets as stdin, stdout and stderr: pipes, whose other ends we hold and pump into
+// log files of bounded size (and to the caller, in the foreground). A program never holds a log file or a
+// terminal itself: CRIU could not restore it.
+
+#include <deque>
+#include <filesystem>
+#include <mutex>
+#include <regex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/base/fd.h"
+
+namespace coldstart {
+
+/// The ends that the program gets.
+struct Stdio {
+  Fd in;   ///< read end of a pipe from the caller; none: /dev/null *of the inside* is to be opened
+  Fd out;  ///< write ends of pipes
+  Fd err;
+};
+
+/// A log file that is moved to FILE.1 (over the one before) when it has `limit` bytes. One thread writes.
+class LogFile {
+ public:
+  explicit LogFile(std::filesystem::path path, uint64_t limit = uint64_t{16} << 20);
+  void write(ByteSpan bytes);
+
+ private:
+  const std::filesystem::path path_;
+  const uint64_t limit_;
+  Fd fd_;
+  uint64_t size_ = 0;
+};
+
+/// One pipe pumped by one thread: into a log file, to the caller's descriptor, and into memory as lines.
+class OutputPump {
+ public:
+  /// `caller` -1: nobody. When the caller's end is closed (EPIPE), so is ours, as if the program wrote there.
+  OutputPump(const std::filesystem::path& log, int caller);
+  OutputPump(const OutputPump&) = delete;
+  /// Takes what is still in the pipe, at most some 100 ms long (who inherited it may hold it open), then
+  /// ends.
+  ~OutputPump();
+  /// The end for the program; once.
+  Fd take_write_end();
+  /// Starts pumping.
+  void start();
+  /// True if any of the lines written so far (of the last 1000) matches. Thread-safe.
+  bool matches(const std::regex& pattern) const;
+  /// The last lines written. Thread-safe.
+  std::string tail(size_t lines = 5) const;
+
+ private:
+  void run();
+  void take(ByteSpan bytes);
+  void remember(std::string_view text);
+
+  Pipe pipe_;
+  Fd stop_;
+  LogFile log_;
+  int caller_;
+  mutable std::mutex mutex_;  // guards lines_, partial_
+  std::deque<std::string> lines_;
+  std::string partial_;
+  std::thread thread_;
+};
+
+}  // namespace coldstart
