@@ -3,7 +3,7 @@
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 T ?=
-SCRIPTS = .ci/run $(wildcard scripts/* scripts/setup.d/* tests/run tests/e2e/run tests/e2e/supervise tests/e2e/*.sh tests/bench/*)
+SCRIPTS = $(shell git grep -lE '^(\#!/bin/bash|\# shellcheck shell=bash)' -- ':!*.md')
 SOURCES = $(shell git ls-files '*.cpp' '*.h')
 .DEFAULT_GOAL := help
 .PHONY: help setup packages build install test demo bench format lint asan tsan clean
