@@ -110,8 +110,12 @@ std::span<const ChunkRecord> ImageReader::chunks() const {
 }
 
 ImageReader::Xattr ImageReader::xattr(const InodeRecord& inode, size_t index) const {
-  const XattrRecord& x = xattrs_[xattr_refs_[inode.xattrs + index]];
-  return {names_.substr(x.name, x.name_length), names_.substr(x.value, x.value_length)};
+  return xattr(xattrs_[xattr_refs_[inode.xattrs + index]]);
+}
+
+ImageReader::Xattr ImageReader::xattr(const XattrRecord& attribute) const {
+  return {names_.substr(attribute.name, attribute.name_length),
+          names_.substr(attribute.value, attribute.value_length)};
 }
 
 }  // namespace coldstart

@@ -50,6 +50,9 @@ class ImageReader {
   };
   size_t xattr_count(const InodeRecord& inode) const { return inode.xattr_count; }
   Xattr xattr(const InodeRecord& inode, size_t index) const;
+  /// The different attributes of the whole image: few, as equal ones are shared.
+  std::span<const XattrRecord> xattr_kinds() const { return xattrs_; }
+  Xattr xattr(const XattrRecord& attribute) const;
 
  private:
   void open();

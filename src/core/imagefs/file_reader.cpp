@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/imagefs/file_reader.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <sys/stat.h>
+
+namespace coldstart {
+
+namespace {
+
+constexpr size_t zero_page_bytes = size_t{64} << 10;
+
+void add_zeros(Gather& to, uint64_t count) {
+  static const std::array<std::byte, zero_page_bytes> zeros{};
+  to.bytes += count;
+  while (count > 0) {
+    const size_t now = std::min<uint64_t>(count, zeros.size());
+    to.pieces.push_back({const_cast<std::byte*>(zeros.data()), now});
+    count -= now;
+  }
+}
+
+}  // namespace
+
+Gather FileReader::read(const InodeRecord& file, uint64_t offset, size_t size) {
+  Gather result;
+  if (offset >= file.size) return result;
+  const uint64_t end = offset + std::min<uint64_t>(size, file.size - offset);
+  uint64_t at = offset;
+  for (const ExtentRecord& extent : image_.extents(file, offset, end - offset)) {
+    if (extent.offset > at) {
+      add_zeros(result, extent.offset - at);
+      at = extent.offset;
+    }
+    Chunk chunk = cache_.get(image_.chunks()[extent.chunk]);
+    const uint64_t skip = at - extent.offset;
+    const size_t count = std::min<uint64_t>(end - at, chunk->size() - skip);
+    result.pieces.push_back({const_cast<std::byte*>(chunk->data() + skip), count});
+    result.bytes += count;
+    at += count;
+    result.chunks.push_back(std::move(chunk));
+  }
+  add_zeros(result, end - at);
+  return result;
+}
+
+off_t FileReader::seek(const InodeRecord& file, uint64_t offset, bool data) const {
+  if (offset >= file.size) return -ENXIO;
+  uint64_t at = offset;
+  for (const ExtentRecord& extent : image_.extents(file, offset, file.size - offset)) {
+    if (extent.offset > at) return static_cast<off_t>(data ? extent.offset : at);
+    if (data) return static_cast<off_t>(at);
+    at = extent.offset + length(extent);
+  }
+  if (data) return -ENXIO;
+  return static_cast<off_t>(std::min(at, file.size));
+}
+
+uint64_t FileReader::allocated(const InodeRecord& file) const {
+  uint64_t sum = 0;
+  for (const ExtentRecord& extent : image_.extents(file)) sum += length(extent);
+  return sum;
+}
+
+namespace {
+
+/// The folder that has the entry number `index` of the whole image, and the entry.
+std::pair<uint32_t, const EntryRecord*> entry_of(const ImageReader& image, uint32_t inode) {
+  for (uint32_t folder = 1; folder <= image.inode_count(); ++folder)
+    for (const EntryRecord& entry : image.entries(image.inode(folder)))
+      if (entry.inode == inode) return {folder, &entry};
+  return {0, nullptr};
+}
+
+}  // namespace
+
+std::string path_in_image(const ImageReader& image, uint32_t inode) {
+  std::string path;
+  while (inode != root_inode) {
+    const auto [folder, entry] = entry_of(image, inode);
+    if (entry == nullptr) break;
+    path.insert(0, "/" + std::string(image.name(*entry)));
+    inode = folder;
+  }
+  return path.empty() ? "/" : path;
+}
+
+}  // namespace coldstart

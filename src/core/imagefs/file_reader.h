@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A file's bytes, put together from its extents and its holes. Knows nothing of FUSE.
+
+#include <vector>
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "core/image/reader.h"
+#include "core/imagefs/chunk_cache.h"
+
+namespace coldstart {
+
+/// Bytes of a file where they lie in memory, in order; what they lie in is held.
+struct Gather {
+  std::vector<iovec> pieces;
+  std::vector<Chunk> chunks;
+  size_t bytes = 0;
+};
+
+/// Thread-safe. `image` must outlive it.
+class FileReader {
+ public:
+  FileReader(const ImageReader& image, size_t cache_bytes, ChunkCache::Load load)
+      : image_(image), cache_(cache_bytes, std::move(load)) {}
+
+  /// At most `size` bytes from `offset` on: fewer only at the file's end. Throws what loading a chunk threw.
+  Gather read(const InodeRecord& file, uint64_t offset, size_t size);
+
+  /// lseek(2) with SEEK_DATA (`data`) or SEEK_HOLE; -ENXIO past the end. The end itself counts as a hole.
+  off_t seek(const InodeRecord& file, uint64_t offset, bool data) const;
+
+  /// Bytes that are no holes.
+  uint64_t allocated(const InodeRecord& file) const;
+
+ private:
+  uint32_t length(const ExtentRecord& extent) const { return image_.chunks()[extent.chunk].length; }
+
+  const ImageReader& image_;
+  ChunkCache cache_;
+};
+
+/// The path of an inode from the image's root, one of them if it has several links; for messages. Slow.
+std::string path_in_image(const ImageReader& image, uint32_t inode);
+
+}  // namespace coldstart

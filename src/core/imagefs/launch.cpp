@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starting a server for a mount, and waiting until it answers.
+
+#include <cerrno>
+#include <fstream>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/imagefs/imagefs.h"
+
+namespace coldstart {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// The numbers under which the server gets its descriptors.
+constexpr int server_fuse_fd = 3;
+constexpr int server_ready_fd = 4;
+
+constexpr int readahead_kib = 1024;
+
+/// What the server said before it was ready; "+" if it is. Ends as soon as that is known.
+std::string await_answer(int ready, const CancelToken& cancel) {
+  std::string said;
+  while (!said.starts_with('+')) {
+    pollfd polls[2] = {{ready, POLLIN, 0}, {cancel.fd(), POLLIN, 0}};
+    if (::poll(polls, 2, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll the image server");
+    cancel.check();
+    if (polls[0].revents == 0) continue;
+    char buffer[4096];
+    const ssize_t n = ::read(ready, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    said.append(buffer, static_cast<size_t>(n));
+  }
+  return said;
+}
+
+[[noreturn]] void throw_start_failure(const std::string& said) {
+  const std::string document = "the image server's answer";
+  if (said.empty()) throw Error("the image server ended before it was ready");
+  const Json report = parse_json(said, document);
+  throw Error(field<std::string>(report, "message", document), field<std::string>(report, "hint", document),
+              static_cast<Exit>(field<int>(report, "exit", document)));
+}
+
+/// The kernel reads ahead 128 KiB unless told otherwise, and a file system can only ask for less. Large files
+/// are cut into larger chunks than that. Needs root and a writable /sys; without, reads are slower and right.
+void raise_readahead(const fs::path& folder) {
+  struct stat status {};
+  check(::stat(folder.c_str(), &status), "cannot look at the mount " + folder.string());
+  const fs::path file = "/sys/class/bdi/" + std::to_string(major(status.st_dev)) + ":" +
+                        std::to_string(minor(status.st_dev)) + "/read_ahead_kb";
+  std::ofstream out(file);
+  if (!(out << readahead_kib << std::flush)) log::debug("cannot raise the readahead in {}", file.string());
+}
+
+}  // namespace
+
+fs::path image_server_log(const fs::path& store_root) {
+  return store_root / "logs" / "image-server.log";
+}
+
+Child start_image_server(const FuseMount& mount, const fs::path& store_root, const Digest& image,
+                         const CancelToken& cancel, bool die_with_us) {
+  Pipe ready = make_pipe();
+  const Fd null = open_file("/dev/null", O_RDWR);
+  SpawnOptions spawn;
+  spawn.argv = {"/proc/self/exe",
+                "--store",
+                fs::absolute(store_root).string(),
+                "serve-image",
+                "--fuse-fd",
+                std::to_string(server_fuse_fd),
+                "--ready-fd",
+                std::to_string(server_ready_fd),
+                "--mountpoint",
+                mount.folder().string(),
+                image.text()};
+  spawn.fds = {{null.get(), 0},
+               {null.get(), 1},
+               {null.get(), 2},
+               {mount.fd(), server_fuse_fd},
+               {ready.write.get(), server_ready_fd}};
+  spawn.folder = "/";
+  spawn.new_session = true;
+  spawn.die_with_us = die_with_us;
+  Child server(spawn);
+  ready.write.reset();
+  if (const std::string said = await_answer(ready.read.get(), cancel); !said.starts_with('+'))
+    throw_start_failure(said);
+  raise_readahead(mount.folder());
+  return server;
+}
+
+void report_start_failure(int ready_fd, const Error& error) noexcept {
+  try {
+    const Json report = {
+        {"message", error.message()}, {"hint", error.hint()}, {"exit", static_cast<int>(error.exit())}};
+    write_full(ready_fd, as_bytes(report.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  } catch (const std::exception&) {
+    // Nobody is there to be told any more.
+  }
+}
+
+}  // namespace coldstart

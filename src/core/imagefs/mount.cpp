@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Making the mount: /dev/fuse and mount(2) where we may, fusermount3 else.
+
+#include <cerrno>
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/error.h"
+#include "core/imagefs/imagefs.h"
+#include "core/imagefs/mount_table.h"
+
+namespace coldstart {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* no_fuse_hint =
+    "load it with 'modprobe fuse'; a container needs --device /dev/fuse and --cap-add SYS_ADMIN";
+
+/// Absolute and without symlinks; refused unless it is an empty folder.
+fs::path checked_mountpoint(const fs::path& folder) {
+  std::error_code error;
+  const fs::path path = fs::canonical(folder, error);
+  if (error) {
+    if (error.value() == ENOTCONN)
+      throw Error::usage(folder.string() + " is a mount whose server is dead",
+                         "coldstart umount " + folder.string());
+    throw Error::usage("cannot mount on " + folder.string() + ": " + error.message());
+  }
+  if (!fs::is_directory(path, error))
+    throw Error::usage("cannot mount on " + folder.string() + ": it is not a folder");
+  const bool empty = fs::is_empty(path, error);
+  if (error) throw Error::usage("cannot mount on " + folder.string() + ": " + error.message());
+  if (!empty) {
+    if (is_image_mount(path))
+      throw Error::usage("cannot mount on " + folder.string() + ": an image is mounted there",
+                         "coldstart umount " + folder.string());
+    throw Error::usage("cannot mount on " + folder.string() + ": it is not empty");
+  }
+  return path;
+}
+
+Fd open_fuse_device() {
+  Fd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (!fd) throw Error::sys("cannot use FUSE: /dev/fuse", no_fuse_hint, Exit::missing);
+  return fd;
+}
+
+Fd mount_as_root(const fs::path& folder, const std::string& source) {
+  Fd fd = open_fuse_device();
+  const std::string options =
+      "fd=" + std::to_string(fd.get()) +
+      ",rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read=" +
+      std::to_string(max_read_bytes);
+  if (::mount(source.c_str(), folder.c_str(), image_fs_type, MS_NOSUID | MS_NODEV | MS_RDONLY | MS_NOATIME,
+              options.c_str()) == 0)
+    return fd;
+  const bool not_allowed = errno == EPERM || errno == EACCES || errno == ENODEV;
+  throw Error::sys("cannot mount on " + folder.string(), not_allowed ? no_fuse_hint : "",
+                   not_allowed ? Exit::missing : Exit::failed);
+}
+
+/// fusermount3 sends the descriptor of the mount it made over the socket that _FUSE_COMMFD names.
+Fd receive_fd(int socket) {
+  char byte = 0;
+  iovec data{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t n = 0;
+  do n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  while (n < 0 && errno == EINTR);
+  const cmsghdr* header = n > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {};
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return Fd(fd);
+}
+
+Fd mount_as_user(const fs::path& folder, const std::string& source) {
+  open_fuse_device();  // for its error, which says more than fusermount3 does
+  int ends[2];
+  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "cannot make a socket pair");
+  const Fd ours(ends[0]);
+  Fd theirs(ends[1]);
+  SpawnOptions spawn;
+  spawn.argv = {"env",
+                "_FUSE_COMMFD=3",
+                "fusermount3",
+                "-o",
+                "ro,nosuid,nodev,noatime,default_permissions,subtype=coldstart,fsname=" + source,
+                "--",
+                folder.string()};
+  spawn.fds = {{theirs.get(), 3}};
+  Child helper(spawn);
+  theirs.reset();
+  Fd fd = receive_fd(ours.get());
+  const ExitState end = helper.wait();
+  if (!fd || !end.ok())
+    throw Error::missing("fusermount3 could not mount on " + folder.string(),
+                         "install the package fuse3, or mount as root");
+  return fd;
+}
+
+}  // namespace
+
+FuseMount::FuseMount(const fs::path& folder, const std::string& source) {
+  const fs::path path = checked_mountpoint(folder);
+  fd_ = ::geteuid() == 0 ? mount_as_root(path, source) : mount_as_user(path, source);
+  folder_ = path;
+}
+
+FuseMount::~FuseMount() {
+  if (folder_.empty()) return;
+  try {
+    detach_mount(folder_);
+  } catch (const Error&) {
+    // Somebody else unmounted it meanwhile: what was wanted.
+  }
+}
+
+}  // namespace coldstart

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/imagefs/operations.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "core/base/error.h"
+#include "core/base/log.h"
+
+namespace coldstart {
+
+namespace {
+
+/// The image never changes, so what the kernel knows it may know for good.
+constexpr double for_ever = 1e9;  // seconds
+
+/// A request that gets nothing but an errno.
+struct Refusal {
+  int error;
+};
+
+ImageOperations& self(fuse_req_t request) {
+  return *static_cast<ImageOperations*>(fuse_req_userdata(request));
+}
+
+/// Runs one request: whatever is thrown becomes its answer, as no exception may pass through libfuse.
+template <class Body>
+void answer(fuse_req_t request, Body body) noexcept {
+  try {
+    body(self(request));
+  } catch (const Refusal& refusal) {
+    fuse_reply_err(request, refusal.error);
+  } catch (const std::bad_alloc&) {
+    fuse_reply_err(request, ENOMEM);
+  } catch (const std::exception& e) {
+    log::warn("{}", e.what());
+    fuse_reply_err(request, EIO);
+  }
+}
+
+bool has_prefix_acl(std::string_view name) {
+  return name.starts_with("system.posix_acl_");
+}
+
+}  // namespace
+
+ImageOperations::ImageOperations(const ImageReader& image, size_t cache_bytes, ChunkCache::Load load)
+    : image_(image), files_(image, cache_bytes, std::move(load)) {
+  for (const XattrRecord& attribute : image.xattr_kinds()) {
+    has_xattrs_ = true;
+    has_acls_ = has_acls_ || has_prefix_acl(image.xattr(attribute).name);
+  }
+}
+
+void ImageOperations::init(fuse_conn_info& connection) {
+  const auto want = [&](unsigned capability, bool yes) {
+    if (yes && (connection.capable & capability) != 0)
+      connection.want |= capability;
+    else
+      connection.want &= ~capability;
+  };
+  want(FUSE_CAP_ASYNC_READ, true);
+  want(FUSE_CAP_PARALLEL_DIROPS, true);
+  want(FUSE_CAP_READDIRPLUS, true);
+  want(FUSE_CAP_READDIRPLUS_AUTO, true);
+  want(FUSE_CAP_CACHE_SYMLINKS, true);
+  want(FUSE_CAP_EXPORT_SUPPORT, true);
+  // Asking for ACLs costs a request for each inode that a stranger touches: only where there are some.
+  want(FUSE_CAP_POSIX_ACL, has_acls_);
+  // Requests are small, so splicing them out of the kernel costs more than it saves; the answers lie in our
+  // own memory. Nothing changes, so nothing has to be invalidated. Locks are the kernel's own affair.
+  want(FUSE_CAP_SPLICE_READ, false);
+  want(FUSE_CAP_AUTO_INVAL_DATA, false);
+  want(FUSE_CAP_FLOCK_LOCKS, false);
+  want(FUSE_CAP_POSIX_LOCKS, false);
+  // Where the kernel agrees, it opens and closes files and folders without asking us, and keeps their pages.
+  const unsigned no_opens = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT;
+  opens_ = (connection.capable & no_opens) != no_opens;
+  connection.max_background = 256;
+  connection.congestion_threshold = 192;
+  connection.time_gran = 1;
+}
+
+const InodeRecord& ImageOperations::record(fuse_ino_t inode) const {
+  if (!image_.valid(inode)) throw Refusal{ESTALE};
+  return image_.inode(static_cast<uint32_t>(inode));
+}
+
+struct stat ImageOperations::status(uint32_t inode) const {
+  const InodeRecord& r = image_.inode(inode);
+  struct stat s {};
+  s.st_ino = inode;
+  s.st_mode = r.mode;
+  s.st_nlink = r.links;
+  s.st_uid = r.uid;
+  s.st_gid = r.gid;
+  s.st_rdev = r.device;
+  s.st_size = static_cast<off_t>(r.size);
+  s.st_blksize = 4096;
+  if (S_ISREG(r.mode)) s.st_blocks = static_cast<blkcnt_t>((files_.allocated(r) + 4095) / 4096 * 8);
+  s.st_mtim = {r.mtime, static_cast<long>(r.mtime_ns)};
+  s.st_atim = s.st_mtim;
+  s.st_ctim = s.st_mtim;
+  return s;
+}
+
+fuse_entry_param ImageOperations::entry(uint32_t inode) const {
+  fuse_entry_param e{};
+  e.ino = inode;
+  e.attr = status(inode);
+  e.attr_timeout = for_ever;
+  e.entry_timeout = for_ever;
+  return e;
+}
+
+void ImageOperations::lookup(fuse_req_t request, fuse_ino_t parent, std::string_view name) {
+  const InodeRecord& folder = record(parent);
+  uint32_t found = 0;
+  if (name == ".")  // asked for when a file handle (name_to_handle_at, NFS) is opened
+    found = static_cast<uint32_t>(parent);
+  else if (name == "..")
+    found = parent == root_inode ? root_inode : folder.parent;
+  else
+    found = image_.lookup(folder, name);
+  fuse_entry_param e{};
+  if (found != 0)
+    e = entry(found);
+  else
+    e.entry_timeout = for_ever;  // that it is not there may be remembered as well
+  fuse_reply_entry(request, &e);
+}
+
+void ImageOperations::getattr(fuse_req_t request, fuse_ino_t inode) {
+  record(inode);
+  const struct stat s = status(static_cast<uint32_t>(inode));
+  fuse_reply_attr(request, &s, for_ever);
+}
+
+void ImageOperations::readlink(fuse_req_t request, fuse_ino_t inode) {
+  const InodeRecord& r = record(inode);
+  if (!S_ISLNK(r.mode)) throw Refusal{EINVAL};
+  fuse_reply_readlink(request, std::string(image_.target(r)).c_str());
+}
+
+void ImageOperations::open(fuse_req_t request, fuse_file_info info, bool folder) {
+  if (!opens_) throw Refusal{ENOSYS};
+  info.keep_cache = 1;
+  info.cache_readdir = folder ? 1 : 0;
+  info.noflush = folder ? 0 : 1;
+  fuse_reply_open(request, &info);
+}
+
+void ImageOperations::read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset) {
+  const InodeRecord& r = record(inode);
+  if (!S_ISREG(r.mode)) throw Refusal{EINVAL};
+  Gather gather;
+  try {
+    gather = files_.read(r, static_cast<uint64_t>(offset), size);
+  } catch (const Error& e) {
+    throw e.in("cannot read " + path_in_image(image_, static_cast<uint32_t>(inode)));
+  }
+  fuse_reply_iov(request, gather.pieces.data(), static_cast<int>(gather.pieces.size()));
+}
+
+void ImageOperations::readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, bool plus) {
+  const InodeRecord& folder = record(inode);
+  if (!S_ISDIR(folder.mode)) throw Refusal{ENOTDIR};
+  const auto entries = image_.entries(folder);
+  std::vector<char> buffer(size);
+  size_t used = 0;
+  std::string name;
+  // Positions: 0 is ".", 1 is "..", from 2 on the entries; an entry's offset is the position after it.
+  for (auto at = static_cast<size_t>(offset); at < entries.size() + 2; ++at) {
+    fuse_entry_param e{};
+    if (at < 2) {  // not looked up by the kernel, so without an inode to remember
+      name = at == 0 ? "." : "..";
+      e.attr.st_ino = at == 0 || inode == root_inode ? inode : folder.parent;
+      e.attr.st_mode = S_IFDIR;
+    } else {
+      name = image_.name(entries[at - 2]);
+      e = plus ? entry(entries[at - 2].inode) : fuse_entry_param{};
+      e.attr.st_ino = entries[at - 2].inode;
+      e.attr.st_mode = image_.inode(entries[at - 2].inode).mode;
+    }
+    const auto next = static_cast<off_t>(at + 1);
+    const size_t need =
+        plus ? fuse_add_direntry_plus(request, buffer.data() + used, size - used, name.c_str(), &e, next)
+             : fuse_add_direntry(request, buffer.data() + used, size - used, name.c_str(), &e.attr, next);
+    if (need > size - used) break;
+    used += need;
+  }
+  fuse_reply_buf(request, buffer.data(), used);
+}
+
+void ImageOperations::statfs(fuse_req_t request) {
+  struct statvfs s {};
+  s.f_bsize = s.f_frsize = 4096;
+  s.f_blocks = (image_.total_bytes() + 4095) / 4096;
+  s.f_files = image_.inode_count();
+  s.f_namemax = 255;
+  fuse_reply_statfs(request, &s);
+}
+
+void ImageOperations::getxattr(fuse_req_t request, fuse_ino_t inode, std::string_view name, size_t size) {
+  if (!has_xattrs_) throw Refusal{ENOSYS};  // the kernel never asks again, and says EOPNOTSUPP by itself
+  const InodeRecord& r = record(inode);
+  for (size_t i = 0; i < image_.xattr_count(r); ++i) {
+    const ImageReader::Xattr attribute = image_.xattr(r, i);
+    if (attribute.name != name) continue;
+    if (size == 0) {
+      fuse_reply_xattr(request, attribute.value.size());
+      return;
+    }
+    if (attribute.value.size() > size) throw Refusal{ERANGE};
+    fuse_reply_buf(request, attribute.value.data(), attribute.value.size());
+    return;
+  }
+  throw Refusal{ENODATA};
+}
+
+void ImageOperations::listxattr(fuse_req_t request, fuse_ino_t inode, size_t size) {
+  if (!has_xattrs_) throw Refusal{ENOSYS};
+  const InodeRecord& r = record(inode);
+  std::string names;
+  for (size_t i = 0; i < image_.xattr_count(r); ++i) names.append(image_.xattr(r, i).name).push_back('\0');
+  if (size == 0) {
+    fuse_reply_xattr(request, names.size());
+    return;
+  }
+  if (names.size() > size) throw Refusal{ERANGE};
+  fuse_reply_buf(request, names.data(), names.size());
+}
+
+void ImageOperations::lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence) {
+  const InodeRecord& r = record(inode);
+  if (!S_ISREG(r.mode) || offset < 0 || (whence != SEEK_DATA && whence != SEEK_HOLE)) throw Refusal{EINVAL};
+  const off_t at = files_.seek(r, static_cast<uint64_t>(offset), whence == SEEK_DATA);
+  if (at < 0) throw Refusal{static_cast<int>(-at)};
+  fuse_reply_lseek(request, at);
+}
+
+const fuse_lowlevel_ops& ImageOperations::table() {
+  static const fuse_lowlevel_ops operations = [] {
+    fuse_lowlevel_ops o{};
+    o.init = [](void* fs, fuse_conn_info* connection) {
+      static_cast<ImageOperations*>(fs)->init(*connection);
+    };
+    o.lookup = [](fuse_req_t q, fuse_ino_t parent, const char* name) {
+      answer(q, [=](ImageOperations& fs) { fs.lookup(q, parent, name); });
+    };
+    o.forget = [](fuse_req_t q, fuse_ino_t, uint64_t) { fuse_reply_none(q); };
+    o.forget_multi = [](fuse_req_t q, size_t, fuse_forget_data*) { fuse_reply_none(q); };
+    o.getattr = [](fuse_req_t q, fuse_ino_t inode, fuse_file_info*) {
+      answer(q, [=](ImageOperations& fs) { fs.getattr(q, inode); });
+    };
+    o.readlink = [](fuse_req_t q, fuse_ino_t inode) {
+      answer(q, [=](ImageOperations& fs) { fs.readlink(q, inode); });
+    };
+    o.open = [](fuse_req_t q, fuse_ino_t, fuse_file_info* info) {
+      answer(q, [=](ImageOperations& fs) { fs.open(q, *info, false); });
+    };
+    o.opendir = [](fuse_req_t q, fuse_ino_t, fuse_file_info* info) {
+      answer(q, [=](ImageOperations& fs) { fs.open(q, *info, true); });
+    };
+    o.read = [](fuse_req_t q, fuse_ino_t inode, size_t size, off_t offset, fuse_file_info*) {
+      answer(q, [=](ImageOperations& fs) { fs.read(q, inode, size, offset); });
+    };
+    o.readdir = [](fuse_req_t q, fuse_ino_t inode, size_t size, off_t offset, fuse_file_info*) {
+      answer(q, [=](ImageOperations& fs) { fs.readdir(q, inode, size, offset, false); });
+    };
+    o.readdirplus = [](fuse_req_t q, fuse_ino_t inode, size_t size, off_t offset, fuse_file_info*) {
+      answer(q, [=](ImageOperations& fs) { fs.readdir(q, inode, size, offset, true); });
+    };
+    o.statfs = [](fuse_req_t q, fuse_ino_t) { answer(q, [=](ImageOperations& fs) { fs.statfs(q); }); };
+    o.getxattr = [](fuse_req_t q, fuse_ino_t inode, const char* name, size_t size) {
+      answer(q, [=](ImageOperations& fs) { fs.getxattr(q, inode, name, size); });
+    };
+    o.listxattr = [](fuse_req_t q, fuse_ino_t inode, size_t size) {
+      answer(q, [=](ImageOperations& fs) { fs.listxattr(q, inode, size); });
+    };
+    o.lseek = [](fuse_req_t q, fuse_ino_t inode, off_t offset, int whence, fuse_file_info*) {
+      answer(q, [=](ImageOperations& fs) { fs.lseek(q, inode, offset, whence); });
+    };
+    return o;
+  }();
+  return operations;
+}
+
+}  // namespace coldstart

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the kernel may ask of an image, answered from its metadata and its chunks. Inode numbers of the
+// mount are those of the blob, so nothing is remembered between requests and FORGET has nothing to do.
+
+#define FUSE_USE_VERSION 312
+#include <fuse3/fuse_lowlevel.h>
+
+#include "core/image/reader.h"
+#include "core/imagefs/file_reader.h"
+
+namespace coldstart {
+
+/// The user data of the FUSE session. Thread-safe. `image` must outlive it.
+class ImageOperations {
+ public:
+  ImageOperations(const ImageReader& image, size_t cache_bytes, ChunkCache::Load load);
+
+  /// The table for fuse_session_new().
+  static const fuse_lowlevel_ops& table();
+
+  void init(fuse_conn_info& connection);
+  void lookup(fuse_req_t request, fuse_ino_t parent, std::string_view name);
+  void getattr(fuse_req_t request, fuse_ino_t inode);
+  void readlink(fuse_req_t request, fuse_ino_t inode);
+  void open(fuse_req_t request, fuse_file_info info, bool folder);
+  void read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset);
+  void readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, bool plus);
+  void statfs(fuse_req_t request);
+  void getxattr(fuse_req_t request, fuse_ino_t inode, std::string_view name, size_t size);
+  void listxattr(fuse_req_t request, fuse_ino_t inode, size_t size);
+  void lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence);
+
+ private:
+  /// Throws (a reader's ESTALE) if the kernel names an inode that the image does not have.
+  const InodeRecord& record(fuse_ino_t inode) const;
+  struct stat status(uint32_t inode) const;
+  fuse_entry_param entry(uint32_t inode) const;
+
+  const ImageReader& image_;
+  FileReader files_;
+  bool has_xattrs_ = false;
+  bool has_acls_ = false;
+  bool opens_ = true;  ///< the kernel wants open and opendir answered
+};
+
+}  // namespace coldstart

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// The serving loop: a few threads that take requests from one /dev/fuse descriptor.
+
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/base/error.h"
+#include "core/base/log.h"
+#include "core/imagefs/imagefs.h"
+#include "core/imagefs/operations.h"
+
+namespace coldstart {
+
+namespace {
+
+/// A chunk of at least this size is alone in its frame, or nearly so: its neighbours are not worth keeping.
+constexpr size_t large_chunk = size_t{128} << 10;
+
+void load_chunk(Store& store, const ChunkRecord& wanted, const ChunkCache::Keep& keep) {
+  const Digest digest = ImageReader::digest(wanted);
+  if (wanted.length >= large_chunk)
+    keep(digest, store.read(digest));
+  else
+    store.read_frame(digest,
+                     [&](const Digest& d, ByteSpan bytes) { keep(d, Bytes(bytes.begin(), bytes.end())); });
+}
+
+/// A FUSE session on a descriptor of ours instead of one that libfuse mounted.
+class Session {
+ public:
+  Session(int fuse_fd, ImageOperations& operations) {
+    char name[] = "coldstart";
+    char* words[] = {name, nullptr};
+    fuse_args arguments{1, words, 0};
+    session_ =
+        fuse_session_new(&arguments, &ImageOperations::table(), sizeof(fuse_lowlevel_ops), &operations);
+    if (session_ == nullptr) throw Error("libfuse refused to make a session");
+    fuse_custom_io io{};
+    io.writev = [](int fd, iovec* pieces, int count, void*) { return ::writev(fd, pieces, count); };
+    io.read = [](int fd, void* buffer, size_t size, void*) { return ::read(fd, buffer, size); };
+    Fd fd(check(::fcntl(fuse_fd, F_DUPFD_CLOEXEC, 3), "cannot duplicate the FUSE descriptor"));
+    if (const int error = fuse_session_custom_io(session_, &io, fd.get()); error != 0)
+      throw Error::sys(-error, "libfuse refused the FUSE descriptor");
+    fd.release();  // libfuse closes it
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session() { fuse_session_destroy(session_); }
+
+  void stop() { fuse_session_exit(session_); }
+  bool stopped() const { return fuse_session_exited(session_) != 0; }
+
+  /// Takes and answers one request. False if there will be no more.
+  bool serve_one(fuse_buf& buffer) {
+    const int size = fuse_session_receive_buf(session_, &buffer);
+    if (size == -EINTR || size == -EAGAIN) return !stopped();
+    if (size <= 0) {
+      if (size < 0 && size != -ENODEV)
+        log::warn("cannot take requests: {}", Error::sys(-size, "/dev/fuse").what());
+      return false;
+    }
+    fuse_session_process_buf(session_, &buffer);
+    return !stopped();
+  }
+
+ private:
+  fuse_session* session_ = nullptr;
+};
+
+/// The memory that libfuse receives requests into.
+struct RequestBuffer {
+  fuse_buf buffer{};
+  RequestBuffer() = default;
+  RequestBuffer(const RequestBuffer&) = delete;
+  RequestBuffer& operator=(const RequestBuffer&) = delete;
+  ~RequestBuffer() { std::free(buffer.mem); }
+};
+
+/// Makes SIGUSR1 interrupt system calls, and does nothing else. A thread that sits in a read of /dev/fuse
+/// wakes up by nothing but a request or a signal.
+class WakeSignal {
+ public:
+  WakeSignal() {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    sigaction(SIGUSR1, &action, &before_);
+  }
+  WakeSignal(const WakeSignal&) = delete;
+  WakeSignal& operator=(const WakeSignal&) = delete;
+  ~WakeSignal() { sigaction(SIGUSR1, &before_, nullptr); }
+
+ private:
+  struct sigaction before_ {};
+};
+
+/// The threads that serve one session.
+class Crew {
+ public:
+  explicit Crew(Session& session)
+      : session_(session), first_end_(check(::eventfd(0, EFD_CLOEXEC), "cannot make an eventfd")) {}
+  Crew(const Crew&) = delete;
+  Crew& operator=(const Crew&) = delete;
+
+  void start(unsigned threads) {
+    for (unsigned i = 0; i < threads; ++i) {
+      {
+        const std::lock_guard lock(mutex_);
+        ++running_;
+      }
+      threads_.emplace_back([this] { work(); });
+    }
+  }
+
+  /// Readable once the first thread has ended: the mount is gone.
+  int ended_fd() const { return first_end_.get(); }
+
+  ~Crew() {
+    session_.stop();
+    std::unique_lock lock(mutex_);
+    // Again and again: a signal that comes just before the read wakes nobody.
+    while (running_ > 0) {
+      for (std::thread& thread : threads_) ::pthread_kill(thread.native_handle(), SIGUSR1);
+      ended_.wait_for(lock, std::chrono::milliseconds(5), [&] { return running_ == 0; });
+    }
+    lock.unlock();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  void work() noexcept {
+    RequestBuffer request;
+    while (session_.serve_one(request.buffer)) {
+    }
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = ::write(first_end_.get(), &one, sizeof one);
+    const std::lock_guard lock(mutex_);
+    --running_;
+    ended_.notify_all();
+  }
+
+  Session& session_;
+  const Fd first_end_;
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;  // guards running_
+  std::condition_variable ended_;
+  unsigned running_ = 0;
+};
+
+/// Waits until `fd` is readable (true) or `stop_fd` is (false).
+bool wait_for(int fd, int stop_fd) {
+  for (;;) {
+    pollfd polls[2] = {{fd, POLLIN, 0}, {stop_fd, POLLIN, 0}};
+    if (::poll(polls, 2, -1) < 0) {
+      if (errno == EINTR) continue;
+      throw Error::sys("cannot poll");
+    }
+    if (polls[1].revents != 0) return false;
+    if (polls[0].revents != 0) return true;
+  }
+}
+
+}  // namespace
+
+void serve_image(int fuse_fd, Store& store, const ImageReader& image, const ServeOptions& options,
+                 int ready_fd) {
+  ImageOperations operations(
+      image, options.cache_bytes,
+      [&store](const ChunkRecord& wanted, const ChunkCache::Keep& keep) { load_chunk(store, wanted, keep); });
+  const WakeSignal wake;
+  Session session(fuse_fd, operations);
+  // The kernel's first request is its greeting; nothing else comes before it is answered.
+  RequestBuffer greeting;
+  if (!wait_for(fuse_fd, options.stop_fd) || !session.serve_one(greeting.buffer)) return;
+  if (ready_fd >= 0) write_full(ready_fd, as_bytes("+"));
+  Crew crew(session);
+  crew.start(options.threads);
+  wait_for(crew.ended_fd(), options.stop_fd);
+}
+
+}  // namespace coldstart
