@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/criu.h"
 
-#include <csignal>
-#include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <optional>
 #include <set>
 
@@ -18,6 +15,7 @@
 #include "core/base/log.h"
 #include "core/checkpoint/criu_worker.h"
 #include "core/checkpoint/images.h"
+#include "core/checkpoint/process_tree.h"
 
 namespace coldstart {
 
@@ -115,42 +113,11 @@ criu::Response converse(CriuWorker& worker, const criu::Request& request, const 
   }
 }
 
-/// The pid namespace of a process, as a number.
-ino_t pid_namespace_of(pid_t pid) {
-  struct stat s {};
-  return ::stat(fmt::format("/proc/{}/ns/pid", pid).c_str(), &s) == 0 ? s.st_ino : 0;
-}
-
-/// The pid in its innermost namespace; 0 if it is gone.
-pid_t inner_pid_of(pid_t pid) {
-  std::ifstream in(fmt::format("/proc/{}/status", pid));
-  std::string line;
-  while (std::getline(in, line) && !line.starts_with("NSpid:")) {
-  }
-  const size_t last = line.find_last_of(" \t:");
-  return last == std::string::npos ? 0 : std::atoi(line.c_str() + last + 1);
-}
-
-std::vector<pid_t> children_of(pid_t pid) {
-  std::vector<pid_t> children;
-  std::error_code failed;
-  for (const auto& thread : fs::directory_iterator(fmt::format("/proc/{}/task", pid), failed)) {
-    std::ifstream in(thread.path() / "children");
-    for (pid_t child = 0; in >> child;) children.push_back(child);
-  }
-  return children;
-}
-
-void kill_tree(pid_t pid) noexcept {
-  for (const pid_t child : children_of(pid)) kill_tree(child);
-  ::kill(pid, SIGKILL);
-}
-
 /// The restored root: CRIU makes it a child of ours, under the pid that the images say.
 class RestoredRoot {
  public:
   RestoredRoot(pid_t worker, pid_t pid_inside)
-      : pid_namespace_(pid_namespace_of(worker)), pid_inside_(pid_inside) {}
+      : pid_namespace_(namespace_of(worker, "pid")), pid_inside_(pid_inside) {}
   RestoredRoot(const RestoredRoot&) = delete;
   RestoredRoot& operator=(const RestoredRoot&) = delete;
   /// What was restored when something failed does not run on, and leaves no zombie.
@@ -177,7 +144,7 @@ class RestoredRoot {
  private:
   std::optional<pid_t> find() const {
     for (const pid_t pid : children_of(::getpid()))
-      if (pid_namespace_of(pid) == pid_namespace_ && inner_pid_of(pid) == pid_inside_) return pid;
+      if (namespace_of(pid, "pid") == pid_namespace_ && inner_pid_of(pid) == pid_inside_) return pid;
     return std::nullopt;
   }
   ino_t pid_namespace_;
