@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/complete.h"
+#include "cli/describe.h"
 #include "cli/help.h"
 #include "cli/usage_error.h"
 #include "commands/commands.h"
@@ -89,7 +91,26 @@ int show_parse_outcome(CLI::App& app, const CLI::ParseError& outcome, Console& c
   return 0;
 }
 
+/// The names in the store, for completion.
+std::vector<std::string> no_names(NameKind, const std::string&) {
+  return {};
+}
+
+/// What our completions and our tests ask for; no part of the command line.
+bool answer_tools(const CLI::App& app, const std::vector<std::string>& arguments, Console& console) {
+  if (arguments.empty() || !arguments[0].starts_with("__")) return false;
+  if (arguments[0] == "__describe") {
+    console.raw() << describe(app).dump(2) << '\n';
+  } else if (arguments[0] == "__complete") {
+    console.raw() << to_text(complete(app, {arguments.begin() + 1, arguments.end()}, no_names));
+  } else {
+    return false;
+  }
+  return true;
+}
+
 int parse_and_run(CLI::App& app, std::vector<std::string> arguments, Session& session) {
+  if (answer_tools(app, arguments, session.console)) return 0;
   if (arguments.empty()) arguments = {"--help"};
   if (arguments[0] == "help") {  // "help image pack" is "image pack --help"
     arguments.erase(arguments.begin());
