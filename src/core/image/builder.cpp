@@ -58,10 +58,7 @@ class Builder {
     stats.files = manifest.files;
     stats.bytes = manifest.bytes;
     stats.new_bytes = writer_.new_stored_bytes();
-    stats.stored_bytes = store_.stored_size(stats.digest);
-    for (const Digest& d : manifest.blob_chunks) stats.stored_bytes += store_.stored_size(d);
-    for (const ChunkRecord& c : sections.chunks)
-      stats.stored_bytes += store_.stored_size(ImageReader::digest(c));
+    stats.stored_bytes = image_stored_bytes(store_, stats.digest);
     return stats;
   }
 

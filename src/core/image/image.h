@@ -43,6 +43,8 @@ ImageManifest read_image_manifest(Store& store, const Digest& image);
 ImageReader open_image(Store& store, const ImageManifest& manifest);
 /// For gc and fsck: all chunks of an image but its manifest.
 void walk_image(Store& store, const Digest& image, std::vector<Digest>& out);
+/// Compressed size of everything that an image needs, what it shares with others included.
+uint64_t image_stored_bytes(Store& store, const Digest& image);
 
 struct PackStats {
   Digest digest;  ///< of the manifest
@@ -61,12 +63,14 @@ struct BuildOptions {
 
 class TreeSource;
 
-/// Reads all of `source` into the store and publishes it; sets `ref` if given.
+/// Reads all of `source` into the store and publishes it; sets `ref` if given. Memory: what ImageTree says,
+/// and the writer's frames.
 PackStats build_image(std::shared_ptr<Store> store, TreeSource& source, const BuildOptions& options,
                       const std::optional<RefName>& ref, Operation& op);
 
 /// The tree again, exactly, in `folder` (made if absent; must be empty). Never writes outside of it. Without
-/// root: owners and devices that cannot be made are an error that names the first one.
+/// root: owners and devices that cannot be made are an error that names the first one. If it fails, what it
+/// made is removed.
 void unpack_image(Store& store, const ImageReader& image, const std::filesystem::path& folder, unsigned jobs,
                   Operation& op);
 

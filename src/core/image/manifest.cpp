@@ -83,4 +83,12 @@ void walk_image(Store& store, const Digest& image, std::vector<Digest>& out) {
   for (const ChunkRecord& chunk : reader.chunks()) out.push_back(ImageReader::digest(chunk));
 }
 
+uint64_t image_stored_bytes(Store& store, const Digest& image) {
+  std::vector<Digest> digests = {image};
+  walk_image(store, image, digests);
+  uint64_t bytes = 0;
+  for (const Digest& digest : digests) bytes += store.stored_size(digest);
+  return bytes;
+}
+
 }  // namespace coldstart
