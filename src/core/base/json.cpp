@@ -18,4 +18,16 @@ Json parse_json(std::string_view text, const std::string& document) {
   }
 }
 
+OrderedJson to_json(const Error& error) {
+  OrderedJson json = {{"code", static_cast<int>(error.exit())}, {"message", error.message()}};
+  if (!error.hint().empty()) json["hint"] = error.hint();
+  return json;
+}
+
+Error error_from_json(const Json& json, const std::string& document) {
+  return Error(field<std::string>(json, "message", document),
+               json.contains("hint") ? field<std::string>(json, "hint", document) : std::string(),
+               static_cast<Exit>(field<int>(json, "code", document)));
+}
+
 }  // namespace coldstart

@@ -17,6 +17,11 @@ using OrderedJson = nlohmann::ordered_json;  // keys as written: what people and
 /// Throws Error::corrupt naming `document`. Nesting deeper than 64 is refused.
 Json parse_json(std::string_view text, const std::string& document);
 
+/// {"code": exit status, "message": …, "hint"?: …}: as scripts read an error, and as one process of ours
+/// hands it on to another.
+OrderedJson to_json(const Error& error);
+Error error_from_json(const Json& json, const std::string& document);
+
 /// document[key] as a T; throws Error::corrupt if it is absent or of another type.
 template <class T>
 T field(const Json& object, const char* key, const std::string& document) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/base/exec_plan.h"
 #include "core/base/files.h"
 
 namespace coldstart {
@@ -23,62 +24,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::vector<char*> pointers(const std::vector<std::string>& words) {
-  std::vector<char*> result;
-  result.reserve(words.size() + 1);
-  for (const std::string& w : words) result.push_back(const_cast<char*>(w.c_str()));
-  result.push_back(nullptr);
-  return result;
-}
-
-/// Puts the descriptors in place. Only async-signal-safe calls: we are between fork and exec.
-/// First all are moved out of the way, so that no target overwrites a source that is still needed.
-int place_fds(const std::vector<std::pair<int, int>>& fds, int* moved, int keep) {
-  int highest = 2;
-  for (const auto& [ours, theirs] : fds) highest = std::max(highest, theirs);
-  highest = std::max(highest, keep);
-  for (size_t i = 0; i < fds.size(); ++i) {
-    moved[i] = ::fcntl(fds[i].first, F_DUPFD_CLOEXEC, highest + 1);
-    if (moved[i] < 0) return errno;
-  }
-  for (size_t i = 0; i < fds.size(); ++i)
-    if (::dup2(moved[i], fds[i].second) < 0) return errno;
-  return 0;
-}
-
-struct ChildPlan {
-  const SpawnOptions& options;
-  char** argv;
-  char** envp;
-  int* moved;
-  int error_pipe;
-  pid_t parent;
-};
-
-[[noreturn]] void child_main(const ChildPlan& plan) {
-  const auto fail = [&](int error) {
-    [[maybe_unused]] const ssize_t n = ::write(plan.error_pipe, &error, sizeof error);
-    ::_exit(127);
-  };
-  const SpawnOptions& o = plan.options;
-  if (o.die_with_us) {
+/// `errors` gets the errno if there is no way to exec.
+[[noreturn]] void child_main(ExecPlan& plan, bool die_with_us, pid_t parent, int errors) {
+  if (die_with_us) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != plan.parent) ::_exit(127);
+    if (::getppid() != parent) ::_exit(127);
   }
-  if (o.new_session) ::setsid();
-  // Numbers from 3 up that are not asked for must not survive exec; the error pipe closes itself by exec.
-  if (::syscall(SYS_close_range, 3, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0) fail(errno);
-  if (const int error = place_fds(o.fds, plan.moved, plan.error_pipe)) fail(error);
-  if (!o.folder.empty() && ::chdir(o.folder.c_str()) != 0) fail(errno);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::signal(SIGPIPE, SIG_DFL);
-  if (plan.envp != nullptr)
-    ::execvpe(plan.argv[0], plan.argv, plan.envp);
-  else
-    ::execvp(plan.argv[0], plan.argv);
-  fail(errno);
+  const ExecPlan::Failure failure = plan.run();
+  [[maybe_unused]] const ssize_t n = ::write(errors, &failure.error, sizeof failure.error);
   ::_exit(127);
 }
 
@@ -91,21 +44,16 @@ ExitState exit_state_of(int wait_status) {
 
 Child::Child(const SpawnOptions& options) {
   if (options.argv.empty()) throw Error::usage("no command given");
-  std::vector<char*> argv = pointers(options.argv);
-  std::vector<char*> envp = options.environment ? pointers(*options.environment) : std::vector<char*>{};
-  std::vector<int> moved(options.fds.size() + 1);
+  ExecPlan plan(options.argv, options.environment, options.fds, options.folder, options.new_session);
   Pipe errors = make_pipe();
   // The error pipe must stay clear of the numbers the child asks for.
-  int highest = 2;
-  for (const auto& [ours, theirs] : options.fds) highest = std::max(highest, theirs);
-  const Fd error_end(
-      check(::fcntl(errors.write.get(), F_DUPFD_CLOEXEC, highest + 1), "cannot duplicate a descriptor"));
-  const ChildPlan plan{options,      argv.data(),     options.environment ? envp.data() : nullptr,
-                       moved.data(), error_end.get(), ::getpid()};
+  Fd error_end(check(::fcntl(errors.write.get(), F_DUPFD_CLOEXEC, plan.first_free_fd()),
+                     "cannot duplicate a descriptor"));
+  const pid_t parent = ::getpid();
   pid_ = check(::fork(), "cannot start a process");
-  if (pid_ == 0) child_main(plan);
+  if (pid_ == 0) child_main(plan, options.die_with_us, parent, error_end.get());
   errors.write.reset();
-  const_cast<Fd&>(error_end).reset();
+  error_end.reset();
   pidfd_ = open_pidfd(pid_);
   int error = 0;
   if (read_full(errors.read.get(), std::as_writable_bytes(std::span(&error, 1))) == sizeof error) {
