@@ -43,16 +43,6 @@ std::string entry(const std::string& label, const std::string& text) {
   return line + wrapped(text, text_column) + '\n';
 }
 
-std::string label_of(const CLI::Option& option) {
-  std::vector<std::string> names;
-  for (const auto& name : option.get_snames()) names.push_back("-" + name);
-  std::string label = names.empty() && !option.get_lnames().empty() ? "    " : "";
-  for (const auto& name : option.get_lnames()) names.push_back("--" + name);
-  label += fmt::format("{}", fmt::join(names, ", "));
-  const std::string value = value_name(option);
-  return value.empty() ? label : label + ' ' + value;
-}
-
 std::string text_of(const CLI::Option& option) {
   std::string text = option.get_description();
   const std::string preset = option.get_default_str();
@@ -61,24 +51,12 @@ std::string text_of(const CLI::Option& option) {
   return text;
 }
 
-/// "[OPTIONS] REF -- CMD..."
-std::string arguments_of(const CLI::App& app) {
-  std::string text = " [OPTIONS]";
-  for (const CLI::Option* o : app.get_options([](const CLI::Option* p) { return p->get_positional(); })) {
-    if (o->get_group().empty()) continue;
-    std::string word = o->get_name(true);
-    if (takes_many(*o)) word = (word == "CMD" ? "-- " : "") + word + "...";
-    text += o->get_required() ? ' ' + word : " [" + word + ']';
-  }
-  return text;
-}
-
-std::string usage(const CLI::App& app, const std::string& name) {
+std::string usage(const CLI::App& app) {
   const bool group = !app.get_subcommands([](const CLI::App* s) { return !s->get_group().empty(); }).empty();
-  const std::string own = name + arguments_of(app);
-  if (!group) return "Usage: " + own + '\n';
-  if (app.get_require_subcommand_min() > 0) return "Usage: " + name + " [OPTIONS] COMMAND ...\n";
-  return "Usage: " + own + "\n       " + name + " COMMAND ...\n";
+  if (!group) return "Usage: " + usage_of(app) + '\n';
+  const std::string choice = full_name(app) + " [OPTIONS] COMMAND ...\n";
+  if (app.get_require_subcommand_min() > 0) return "Usage: " + choice;
+  return "Usage: " + usage_of(app) + "\n       " + choice;
 }
 
 std::string positionals(const CLI::App& app) {
@@ -92,7 +70,8 @@ std::string positionals(const CLI::App& app) {
 std::string options(const CLI::App& app, const std::string& group, const std::string& title) {
   std::string text;
   for (const CLI::Option* o : app.get_options([](const CLI::Option* p) { return p->nonpositional(); }))
-    if (o->get_group() == group) text += entry(label_of(*o), text_of(*o));
+    if (o->get_group() == group)
+      text += entry((o->get_snames().empty() ? "    " : "") + label_of(*o), text_of(*o));
   return text.empty() ? text : '\n' + title + ":\n" + text;
 }
 
@@ -113,6 +92,31 @@ std::string commands(const CLI::App& app) {
 
 }  // namespace
 
+std::string label_of(const CLI::Option& option) {
+  std::vector<std::string> names;
+  for (const auto& name : option.get_snames()) names.push_back("-" + name);
+  for (const auto& name : option.get_lnames()) names.push_back("--" + name);
+  const std::string label = fmt::format("{}", fmt::join(names, ", "));
+  const std::string value = value_name(option);
+  return value.empty() ? label : label + ' ' + value;
+}
+
+std::string full_name(const CLI::App& command) {
+  const std::string name = command.get_name();
+  return command.get_parent() == nullptr ? name : full_name(*command.get_parent()) + ' ' + name;
+}
+
+std::string usage_of(const CLI::App& command) {
+  std::string text = full_name(command) + " [OPTIONS]";
+  for (const CLI::Option* o : command.get_options([](const CLI::Option* p) { return p->get_positional(); })) {
+    if (o->get_group().empty()) continue;
+    std::string word = o->get_name(true);
+    if (takes_many(*o)) word = (word == "CMD" ? "-- " : "") + word + "...";
+    text += o->get_required() ? ' ' + word : " [" + word + ']';
+  }
+  return text;
+}
+
 std::string value_name(const CLI::Option& option) {
   if (option.get_items_expected_max() == 0) return {};  // a flag
   std::string type = option.get_type_name();
@@ -131,10 +135,10 @@ bool takes_many(const CLI::Option& option) {
   return option.get_items_expected_max() >= CLI::detail::expected_max_vector_size;
 }
 
-std::string HelpFormatter::make_help(const CLI::App* app, std::string name, CLI::AppFormatMode) const {
+std::string HelpFormatter::make_help(const CLI::App* app, std::string, CLI::AppFormatMode) const {
   const CLI::App* root = app;
   while (root->get_parent() != nullptr) root = root->get_parent();
-  std::string text = wrapped(app->get_description(), 0) + "\n\n" + usage(*app, name);
+  std::string text = wrapped(app->get_description(), 0) + "\n\n" + usage(*app);
   text += positionals(*app) + commands(*app);
   if (app != root)
     for (const std::string& group : app->get_groups())

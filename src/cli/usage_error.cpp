@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "cli/help.h"
+
 namespace coldstart {
 
 namespace {
@@ -30,12 +32,6 @@ const CLI::App& reached(const CLI::App& app) {
   const CLI::App* at = &app;
   while (!at->get_subcommands().empty()) at = at->get_subcommands().back();
   return *at;
-}
-
-/// "coldstart image pack"
-std::string full_name(const CLI::App& app) {
-  const std::string name = app.get_name();
-  return app.get_parent() == nullptr ? name : full_name(*app.get_parent()) + ' ' + name;
 }
 
 std::vector<const CLI::App*> commands_of(const CLI::App& app) {
