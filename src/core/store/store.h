@@ -11,16 +11,17 @@
 //
 // Folder layout of a store:
 //   format        "coldstart store 1"
-//   lock          flock: shared by whoever adds content, exclusive for gc's deletions
+//   lock          flock: shared by whoever adds content, exclusive for gc
 //   packs/        HEX.pack, published by rename
 //   refs/images/, refs/snapshots/   one file a reference
-//   leases/       one flocked file a user of content (mount, replica, …); its text names the digests in use
-//   tmp/          being written; whatever has no live owner is left over and gc removes it
+//   leases/       one flocked file a user of content (mount, replica, …); its text names the manifests in use
+//   tmp/          scratch folders, each with a flocked file "owner"; one whose owner is gone is left over
 //
 // Crash safety. A pack is fsynced before it is renamed into place; a ref is written after all packs that
 // it needs. So a ref never leads to what is not there, whatever is killed when.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,8 +40,8 @@ struct RefName {
   std::string name;
   std::string tag = "latest";
   std::string text() const { return name + ":" + tag; }
-  /// Throws Error::usage for what is no valid reference. Names: [a-z0-9][a-z0-9._/-]*, tags:
-  /// [A-Za-z0-9_][A-Za-z0-9._-]*.
+  /// Throws Error::usage for what is no valid reference. Names: [a-z0-9][a-z0-9._-]*, several of them with
+  /// '/' between; tags: [A-Za-z0-9_][A-Za-z0-9._-]*; at most 100 characters each.
   static RefName parse(std::string_view text);
 };
 
@@ -60,9 +61,18 @@ struct StoreStat {
 
 class PackWriter;
 
-/// What a ref's manifest leads to, for gc and fsck: appends the digests of all chunks, the manifest's own
-/// not included. The store does not know the formats of images and snapshots; their owners register this.
+/// What a manifest leads to, for gc and fsck: appends the digests of all chunks, the manifest's own not
+/// included. The store does not know the formats of images and snapshots; their owners register one of these
+/// for each kind, and refs and leases say of which kind what they name is. A snapshot that needs an image
+/// appends the image's manifest and chunks too.
 using ManifestWalker = std::function<void(class Store&, const Digest& manifest, std::vector<Digest>& out)>;
+using ManifestWalkers = std::map<RefKind, ManifestWalker>;
+
+/// A manifest and what it describes.
+struct ManifestName {
+  RefKind kind;
+  Digest digest;
+};
 
 /// Thread-safe. Cheap to open: packs are indexed on first use.
 class Store {
@@ -75,8 +85,8 @@ class Store {
 
   // Chunks.
   bool has(const Digest& digest);
-  /// The chunk's bytes, checked against the digest. Throws Error::corrupt if it is wrong,
-  /// Error::corrupt naming the digest if it is not there (a manifest promised it).
+  /// The chunk's bytes, checked against the digest. If it is in several packs, a good one is found. Throws
+  /// Error::corrupt naming the digest if it is wrong or not there (a manifest promised it).
   Bytes read(const Digest& digest);
   /// As read(), into `out`, which must have exactly the chunk's length.
   void read_into(const Digest& digest, MutableByteSpan out);
@@ -87,6 +97,7 @@ class Store {
   uint64_t stored_size(const Digest& digest);
 
   // References.
+  /// Throws Error::not_found if the manifest is not in the store (put it there, finish(), then name it).
   void set_ref(RefKind kind, const RefName& name, const Digest& manifest);
   /// False if there is no such ref.
   bool remove_ref(RefKind kind, const RefName& name);
@@ -96,24 +107,29 @@ class Store {
   Ref resolve(RefKind kind, std::string_view reference);
 
   // Upkeep.
-  StoreStat stat(const std::vector<ManifestWalker>& walkers);
+  StoreStat stat(const ManifestWalkers& walkers);
   struct GcResult {
     uint64_t freed_bytes = 0;
     uint64_t removed_packs = 0, rewritten_packs = 0, removed_leftovers = 0;
   };
   /// Removes what no ref or lease leads to. Waits for writers to finish; readers are never disturbed.
-  GcResult gc(const std::vector<ManifestWalker>& walkers, bool dry_run, Operation& op);
+  GcResult gc(const ManifestWalkers& walkers, bool dry_run, Operation& op);
   struct FsckResult {
     uint64_t packs = 0, chunks = 0;
     std::vector<std::string> problems;  ///< one line each; empty: all is well
   };
   /// Reads every byte of every pack and follows every ref.
-  FsckResult fsck(const std::vector<ManifestWalker>& walkers, Operation& op);
+  FsckResult fsck(const ManifestWalkers& walkers, Operation& op);
 
-  /// Content in use: `digests` (manifests) stay for as long as the lease lives, even when their refs are
-  /// removed. Survives fork (the child's copy keeps it); dies with the process.
+  /// Content in use: `manifests` and all they lead to stay for as long as the lease lives, even when their
+  /// refs are removed. Survives fork (the child's copy keeps it); dies with the process. Throws
+  /// Error::not_found if gc was faster. `purpose` is for people: "mount", "replica".
   class Lease;
-  Lease lease(const std::string& purpose, const std::vector<Digest>& manifests);
+  Lease lease(const std::string& purpose, const std::vector<ManifestName>& manifests);
+
+  /// A folder below tmp/ for what is being made; removed with the object, or by gc if its process was killed.
+  class Scratch;
+  Scratch scratch();
 
  private:
   friend class PackWriter;
@@ -124,15 +140,28 @@ class Store {
 
 class Store::Lease {
  public:
-  Lease(Lease&&) noexcept = default;
-  Lease& operator=(Lease&&) noexcept = default;
-  ~Lease();
+  Lease(Lease&& other) noexcept;
+  Lease& operator=(Lease&& other) noexcept;
+  ~Lease() { release(); }
 
  private:
   friend class Store;
   Lease(std::filesystem::path file, FileLock lock);
+  void release() noexcept;
   std::filesystem::path file_;
   std::optional<FileLock> lock_;
+};
+
+class Store::Scratch {
+ public:
+  const std::filesystem::path& path() const { return folder_.path(); }
+
+ private:
+  friend class Store;
+  friend class PackWriter;
+  explicit Scratch(const std::filesystem::path& tmp);
+  TempDir folder_;
+  FileLock owner_;
 };
 
 struct PackOptions {
