@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
   const bool err_terminal = ::isatty(STDERR_FILENO) == 1;
   const bool colour = std::getenv("NO_COLOR") == nullptr;
   coldstart::CancelToken cancel;
-  coldstart::Output out(STDOUT_FILENO, cancel);
+  coldstart::OutputStream out(STDOUT_FILENO, cancel);
   coldstart::Console console(out, std::cerr, {out_terminal, err_terminal, colour});
   auto logger = spdlog::stderr_color_mt("coldstart");
   logger->set_pattern("coldstart: %^%l:%$ %v");

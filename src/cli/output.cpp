@@ -9,21 +9,21 @@
 
 namespace coldstart {
 
-Output::Output(int fd, CancelToken& cancel) : std::ostream(nullptr), buffer_(fd, cancel) {
+OutputStream::OutputStream(int fd, CancelToken& cancel) : std::ostream(nullptr), buffer_(fd, cancel) {
   rdbuf(&buffer_);
   exceptions(std::ios::badbit);  // or the buffer's Error would be swallowed here
 }
 
-Output::~Output() {
+OutputStream::~OutputStream() {
   exceptions(std::ios::goodbit);
   flush();
 }
 
-Output::Buffer::Buffer(int fd, CancelToken& cancel) : fd_(fd), cancel_(cancel) {
+OutputStream::Buffer::Buffer(int fd, CancelToken& cancel) : fd_(fd), cancel_(cancel) {
   setp(bytes_.data(), bytes_.data() + bytes_.size());
 }
 
-void Output::Buffer::write_out() {
+void OutputStream::Buffer::write_out() {
   const ByteSpan waiting = std::as_bytes(std::span(pbase(), pptr()));
   setp(bytes_.data(), bytes_.data() + bytes_.size());
   if (closed_ || waiting.empty()) return;
@@ -36,13 +36,13 @@ void Output::Buffer::write_out() {
   }
 }
 
-Output::Buffer::int_type Output::Buffer::overflow(int_type c) {
+OutputStream::Buffer::int_type OutputStream::Buffer::overflow(int_type c) {
   write_out();
   return traits_type::eq_int_type(c, traits_type::eof()) ? traits_type::not_eof(c)
                                                          : sputc(traits_type::to_char_type(c));
 }
 
-int Output::Buffer::sync() {
+int OutputStream::Buffer::sync() {
   write_out();
   return 0;
 }

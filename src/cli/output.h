@@ -15,10 +15,10 @@ namespace coldstart {
 /// What cannot be written is an Error (a full disk), thrown out of `<<` and flush. A reader that went away,
 /// as in `coldstart … | head`, is none: the rest is dropped, and `cancel` is told (SIGPIPE) so that what
 /// would go on writing for ever stops.
-class Output : public std::ostream {
+class OutputStream : public std::ostream {
  public:
-  Output(int fd, CancelToken& cancel);
-  ~Output() override;
+  OutputStream(int fd, CancelToken& cancel);
+  ~OutputStream() override;
 
  private:
   class Buffer : public std::streambuf {

@@ -125,7 +125,7 @@ TEST_CASE("output to a full disk is an error, and nothing after it is written") 
   CancelToken cancel;
   std::ostringstream err;
   {
-    Output out(fd, cancel);
+    OutputStream out(fd, cancel);
     Console console(out, err, {});
     CHECK(run_app({"--json", "--version"}, console, cancel) == 1);
   }
@@ -142,7 +142,7 @@ TEST_CASE("a reader that goes away stops the work and is no error") {
   CancelToken cancel;
   std::ostringstream err;
   {
-    Output out(ends[1], cancel);
+    OutputStream out(ends[1], cancel);
     Console console(out, err, {});
     CHECK(run_app({"--help"}, console, cancel) == 0);
   }
