@@ -13,6 +13,7 @@
 #include "commands/commands.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
+#include "core/store/store.h"
 
 namespace coldstart {
 
@@ -91,9 +92,18 @@ int show_parse_outcome(CLI::App& app, const CLI::ParseError& outcome, Console& c
   return 0;
 }
 
-/// The names in the store, for completion.
-std::vector<std::string> no_names(NameKind, const std::string&) {
-  return {};
+/// For completion: the names there are. Makes no store, and says nothing where it cannot be read.
+std::vector<std::string> names_in_store(NameKind kind, const std::string& store) {
+  const std::filesystem::path root = store.empty() ? default_store_root() : std::filesystem::path(store);
+  std::vector<std::string> names;
+  if (kind == NameKind::replica || !std::filesystem::exists(root / "format")) return names;
+  try {
+    const RefKind refs = kind == NameKind::image ? RefKind::image : RefKind::snapshot;
+    for (const Ref& ref : Store::open(root)->refs(refs)) names.push_back(ref.name.text());
+  } catch (const Error& e) {
+    log::debug("completion: {}", e.message());
+  }
+  return names;
 }
 
 /// What our completions and our tests ask for; no part of the command line.
@@ -102,7 +112,7 @@ bool answer_tools(const CLI::App& app, const std::vector<std::string>& arguments
   if (arguments[0] == "__describe") {
     console.raw() << describe(app).dump(2) << '\n';
   } else if (arguments[0] == "__complete") {
-    console.raw() << to_text(complete(app, {arguments.begin() + 1, arguments.end()}, no_names));
+    console.raw() << to_text(complete(app, {arguments.begin() + 1, arguments.end()}, names_in_store));
   } else {
     return false;
   }
