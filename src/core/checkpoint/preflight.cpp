@@ -148,7 +148,8 @@ class Inspection {
         refuse("the device " + file.link, "let it close the device before the snapshot");
     } else if (file.link.starts_with("/") && !file.link.starts_with("/memfd:")) {
       const std::set<std::string>& mounts = mounts_.try_emplace(file.pid, mounts_of(file.pid)).first->second;
-      if (!mounts.contains(file.info("mnt_id")))
+      const std::string mount = file.info("mnt_id");
+      if (!mounts.empty() && !mount.empty() && !mounts.contains(mount))  // empty: it has ended meanwhile
         refuse(file.link + " of a file system that is not mounted where it runs",
                "give it no files from outside");
     }
