@@ -20,7 +20,7 @@ fs::path rootfs() {
 Server::Server() : box(rootfs()) {}
 
 void Server::start(const std::vector<std::string>& argv) {
-  const Fd null = open_file("/dev/null", O_RDONLY);
+  const Fd null = open_file(box.inside("/dev/null"), O_RDONLY);  // of a mount inside
   ProgramSpec spec;
   spec.argv = argv;
   spec.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "UV_USE_IO_URING=0"};
@@ -47,7 +47,7 @@ std::string Server::with(const std::string& name) const {
   return there;
 }
 
-StartInside Server::starter() const {
+StartInside Server::starter() {
   return [this](const ProgramSpec& spec) { return box.start(spec); };
 }
 
@@ -69,7 +69,7 @@ Snapshot::Snapshot() {
 
 void Snapshot::dump(Server& server, const CriuNotify& notify) {
   output = fs::read_symlink("/proc/" + std::to_string(server.process.pid()) + "/fd/1").string();
-  dump_options.pid = Box::pid_inside(server.process.pid());
+  dump_options.pid = Sandbox::pid_inside(server.process.pid());
   criu_dump(the_criu(), dump_options, server.starter(), notify, cancel);
 }
 

@@ -24,7 +24,7 @@ struct Server {
   std::string read_line() const;
   /// Copies a server of tests/e2e/servers inside; gives its path there.
   std::string with(const std::string& name) const;
-  coldstart::StartInside starter() const;
+  coldstart::StartInside starter();
 };
 
 /// The CRIU that these tests use.

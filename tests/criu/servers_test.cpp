@@ -39,7 +39,7 @@ TEST_CASE("a threaded server comes back twice at once, each with its state and i
   CHECK(two["counter"] == 8);
   CHECK(one["digest"] == before["digest"]);
   CHECK(two["digest"] == before["digest"]);
-  CHECK(Box::pid_inside(a.process.pid()) == Box::pid_inside(b.process.pid()));
+  CHECK(Sandbox::pid_inside(a.process.pid()) == Sandbox::pid_inside(b.process.pid()));
 }
 
 TEST_CASE("a server of several processes comes back whole") {
