@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string request(int port, const std::string& path) {
+std::string talk_here(int port, const std::string& text, bool line) {
   const Fd s(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const timeval limit{5, 0};
   ::setsockopt(s.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
@@ -26,13 +26,14 @@ std::string request(int port, const std::string& path) {
   to.sin_port = htons(static_cast<uint16_t>(port));
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::connect(s.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) return {};
-  write_full(s.get(), as_bytes("GET " + path + " HTTP/1.0\r\n\r\n"));
+  write_full(s.get(), as_bytes(text));
   std::string answer;
   std::array<char, 4096> part{};
-  for (ssize_t n = 0; (n = ::read(s.get(), part.data(), part.size())) > 0;)
+  for (ssize_t n = 0; (n = ::read(s.get(), part.data(), part.size())) > 0;) {
     answer.append(part.data(), static_cast<size_t>(n));
-  const size_t body = answer.find("\r\n\r\n");
-  return body == std::string::npos ? "" : answer.substr(body + 4);
+    if (line && answer.ends_with("\r\n")) break;
+  }
+  return answer;
 }
 
 }  // namespace
@@ -41,14 +42,20 @@ Box::Box(const fs::path& lower)
     : scratch_("/var/tmp", "coldstart-criu-"),
       sandbox_({.root = {.lower = lower, .scratch = scratch_.path()}, .net = Net::isolated}) {}
 
-std::string Box::ask(int port, const std::string& path) const {
+std::string Box::talk(int port, const std::string& text, bool line) const {
   std::string answer;
   std::thread([&] {  // of its own: it stays in the network namespace
     const Fd net = open_file("/proc/" + std::to_string(sandbox_.init_pid()) + "/ns/net", O_RDONLY);
-    if (::setns(net.get(), CLONE_NEWNET) == 0) answer = request(port, path);
+    if (::setns(net.get(), CLONE_NEWNET) == 0) answer = talk_here(port, text, line);
   })
       .join();
   return answer;
+}
+
+std::string Box::ask(int port, const std::string& path) const {
+  const std::string answer = talk(port, "GET " + path + " HTTP/1.0\r\n\r\n");
+  const size_t body = answer.find("\r\n\r\n");
+  return body == std::string::npos ? "" : answer.substr(body + 4);
 }
 
 std::string Box::ask_until_ready(int port, const std::string& path) const {

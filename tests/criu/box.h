@@ -13,6 +13,9 @@ class Box {
   explicit Box(const std::filesystem::path& lower);
 
   coldstart::Child start(const coldstart::ProgramSpec& spec) { return sandbox_.start(spec); }
+  /// What a server inside answers to `text`: all up to the end of the connection, or of its first line if
+  /// `line`. Empty if it does not answer.
+  std::string talk(int port, const std::string& text, bool line = false) const;
   /// The body that a server inside answers to GET http://127.0.0.1:port/path; empty if it does not answer.
   std::string ask(int port, const std::string& path) const;
   /// As ask(), until it answers or ten seconds are over.

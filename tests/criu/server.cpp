@@ -1,23 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server.h"
 
-#include <cstdlib>
-
 #include <fcntl.h>
 
 using namespace coldstart;
 namespace fs = std::filesystem;
 
-namespace {
-
-fs::path rootfs() {
-  const char* path = std::getenv("COLDSTART_TEST_ROOTFS");
-  return path != nullptr ? path : "/";
-}
-
-}  // namespace
-
-Server::Server() : box(rootfs()) {}
+Server::Server() : box("/") {}
 
 void Server::start(const std::vector<std::string>& argv) {
   const Fd null = open_file(box.inside("/dev/null"), O_RDONLY);  // of a mount inside

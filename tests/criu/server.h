@@ -15,7 +15,9 @@ struct Server {
   coldstart::Pipe out = coldstart::make_pipe();
   coldstart::Child process;
 
+  /// Over the host's root.
   Server();
+  explicit Server(const std::filesystem::path& rootfs) : box(rootfs) {}
   /// argv[0] is looked up inside.
   void start(const std::vector<std::string>& argv);
   /// A Python program; returns once it has written its first line.

@@ -2,6 +2,7 @@
 // Servers dumped from inside their namespaces and restored, as often as wanted and at once, into fresh ones.
 
 #include <csignal>
+#include <cstdlib>
 
 #include <doctest/doctest.h>
 
@@ -94,4 +95,40 @@ TEST_CASE("what a restored process writes comes out of our pipe") {
   const std::string line = again.read_line();
   CHECK(line.starts_with("line "));
   CHECK(line != "line 1");
+}
+
+TEST_CASE("redis comes back with its data") {
+  const auto start_in = [](Server& server) {
+    // One program under several names; this one comes in the package that starts no service.
+    fs::create_symlink("/usr/bin/redis-check-rdb", server.box.inside("/tmp/redis-server"));
+  };
+  Server first;
+  start_in(first);
+  first.start({"/tmp/redis-server", "--port", std::to_string(port), "--save", ""});
+  for (std::string line = "-"; !line.empty() && line.find("Ready to accept") == std::string::npos;)
+    line = first.read_line();
+  CHECK(first.box.talk(port, "SET answer 42\r\n", true) == "+OK\r\n");
+  Snapshot snapshot;
+  snapshot.dump(first);
+  Server again;
+  start_in(again);
+  snapshot.restore(again);
+  CHECK(again.box.talk(port, "INCR answer\r\n", true) == ":43\r\n");
+}
+
+TEST_CASE("CRIU works where there is not even a C library") {
+  const char* rootfs = std::getenv("COLDSTART_TEST_ROOTFS");
+  if (rootfs == nullptr) {
+    MESSAGE("COLDSTART_TEST_ROOTFS, a root with static programs, is not set");
+    return;
+  }
+  Server first(rootfs);
+  CHECK_FALSE(fs::exists(first.box.inside("/lib")));
+  first.start({"sh", "-c", "n=0; while sleep 0.05; do n=$((n + 1)); echo line $n; done"});
+  CHECK(first.read_line() == "line 1");
+  Snapshot snapshot;
+  snapshot.dump(first);
+  Server again(rootfs);
+  snapshot.restore(again);
+  CHECK(again.read_line().starts_with("line "));
 }
