@@ -57,6 +57,7 @@ struct Entry {
   void (*add)(CLI::App&, Session&);
 };
 constexpr Entry entries[] = {
+    {"Images", add_image},
     {"Store and host", add_store},
     {"Store and host", add_doctor},
 };
