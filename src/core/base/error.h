@@ -15,11 +15,11 @@ enum class Exit : int {
   ok = 0,
   failed = 1,
   usage = 2,
-  not_found = 3,     ///< no such image, snapshot, replica or pool
-  corrupt = 4,       ///< data does not match its digest or its format
-  incompatible = 5,  ///< this host cannot take that snapshot
-  missing = 6,       ///< a needed program, kernel feature or permission is missing
-  empty = 7,         ///< the pool is empty or the wait ran out
+  not_found = 3,         ///< no such image, snapshot, replica or pool
+  corrupt = 4,           ///< data does not match its digest or its format
+  incompatible = 5,      ///< this host cannot take that snapshot
+  missing = 6,           ///< a needed program, kernel feature or permission is missing
+  empty = 7,             ///< the pool is empty or the wait ran out
   cannot_execute = 126,  ///< the program that was to run is there, but cannot be executed
   no_program = 127,      ///< there is no such program; both as shells have it
   interrupted = 130,
