@@ -108,9 +108,9 @@ class Completer {
     size_t left = place_.arguments;
     for (const CLI::Option* option : place_.app->get_options()) {
       if (!option->get_positional()) continue;
-      const bool command = option->get_name(true) == "CMD";
-      if (command == place_.only_arguments && (left == 0 || takes_many(*option)))
-        return add_values(option->get_name(true), "");
+      const std::string name = value_name(*option);
+      const bool command = name == "CMD";
+      if (command == place_.only_arguments && (left == 0 || takes_many(*option))) return add_values(name, "");
       if (command != place_.only_arguments && left > 0) --left;
     }
   }
@@ -137,7 +137,7 @@ class Completer {
       found = names_(NameKind::snapshot, place_.store);
     else if (type == "REF" || type == "IMAGE")
       found = names_(NameKind::image, place_.store);
-    else if (type == "ID")
+    else if (type == "REPLICA")
       found = names_(NameKind::replica, place_.store);
     for (const std::string& name : found) add(prefix + name);
   }

@@ -10,7 +10,7 @@ namespace {
 OrderedJson described(const CLI::Option& option) {
   OrderedJson one;
   if (option.get_positional()) {
-    one["name"] = option.get_name(true);
+    one["name"] = value_name(option);
   } else {
     one["names"] = OrderedJson::array();
     for (const std::string& name : option.get_snames()) one["names"].push_back("-" + name);

@@ -43,11 +43,25 @@ std::string entry(const std::string& label, const std::string& text) {
   return line + wrapped(text, text_column) + '\n';
 }
 
+/// What the validators of an option say, the last one first.
+std::vector<std::string> validators_of(const CLI::Option& option) {
+  std::vector<std::string> texts;
+  try {
+    for (int i = 0;; ++i)
+      if (const std::string text = const_cast<CLI::Option&>(option).get_validator(i)->get_description();
+          !text.empty())
+        texts.insert(texts.begin(), text);
+  } catch (const CLI::OptionNotFound&) {
+    return texts;  // CLI11 has no other way to tell how many there are
+  }
+}
+
 std::string text_of(const CLI::Option& option) {
   std::string text = option.get_description();
   const std::string preset = option.get_default_str();
   if (!preset.empty() && text.find("default") == std::string::npos) text += " (default " + preset + ")";
-  if (option.nonpositional() && takes_many(option)) text += " (repeatable)";
+  if (option.nonpositional() && takes_many(option) && text.find("repeatable") == std::string::npos)
+    text += " (repeatable)";
   return text;
 }
 
@@ -62,8 +76,7 @@ std::string usage(const CLI::App& app) {
 std::string positionals(const CLI::App& app) {
   std::string text;
   for (const CLI::Option* o : app.get_options([](const CLI::Option* p) { return p->get_positional(); }))
-    if (!o->get_group().empty() && !o->get_description().empty())
-      text += entry(o->get_name(true), text_of(*o));
+    if (!o->get_group().empty() && !o->get_description().empty()) text += entry(value_name(*o), text_of(*o));
   return text.empty() ? text : "\nArguments:\n" + text;
 }
 
@@ -110,7 +123,7 @@ std::string usage_of(const CLI::App& command) {
   std::string text = full_name(command) + " [OPTIONS]";
   for (const CLI::Option* o : command.get_options([](const CLI::Option* p) { return p->get_positional(); })) {
     if (o->get_group().empty()) continue;
-    std::string word = o->get_name(true);
+    std::string word = value_name(*o);
     if (takes_many(*o)) word = (word == "CMD" ? "-- " : "") + word + "...";
     text += o->get_required() ? ' ' + word : " [" + word + ']';
   }
@@ -121,13 +134,15 @@ std::string value_name(const CLI::Option& option) {
   if (option.get_items_expected_max() == 0) return {};  // a flag
   std::string type = option.get_type_name();
   // CLI11 appends what its validators say: "TEXT:{auto,on,off}", "UINT:INT in [1 - 19]".
-  if (const size_t open = type.find(":{"); open != std::string::npos && type.ends_with('}')) {
-    type = type.substr(open + 2, type.size() - open - 3);
-    std::replace(type.begin(), type.end(), ',', '|');
-    return type;
+  for (const std::string& text : validators_of(option)) {
+    if (type.ends_with(':' + text)) type.resize(type.size() - text.size() - 1);
+    if (text.starts_with('{') && text.ends_with('}')) {
+      type = text.substr(1, text.size() - 2);
+      std::replace(type.begin(), type.end(), ',', '|');
+      return type;
+    }
   }
-  type = type.substr(0, type.find(':'));
-  if (type == "TEXT") return "VALUE";
+  if (type == "TEXT") return option.get_positional() ? option.get_name(true) : "VALUE";
   return type == "INT" || type == "UINT" || type == "FLOAT" ? "N" : type;
 }
 

@@ -21,7 +21,7 @@ std::string usage_of(const CLI::App& command);
 /// "coldstart image pack"
 std::string full_name(const CLI::App& command);
 
-/// What an option's value is called: "DIR", "auto|on|off"; empty for a flag.
+/// What an option's value, or an argument, is called: "DIR", "auto|on|off"; empty for a flag.
 std::string value_name(const CLI::Option& option);
 /// True for an argument that may be given any number of times.
 bool takes_many(const CLI::Option& option);

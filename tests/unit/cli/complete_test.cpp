@@ -21,13 +21,13 @@ struct Tool {
     auto* pack = image->add_subcommand("pack", "Pack one");
     pack->add_option("SOURCE", text)->required();
     pack->add_option("-t,--tag", text)->type_name("REF");
-    pack->add_option("--level", text)->type_name("auto|best");
+    pack->add_option("--level", text)->check(CLI::IsMember({"auto", "best"}));
     image->add_subcommand("rm", "Remove one")->add_option("REF", texts)->required();
     auto* run = app.add_subcommand("run", "Run");
     run->add_option("REF", text);
     run->add_option("CMD", texts);
     app.add_subcommand("snapshot", "")->add_subcommand("rm", "")->add_option("REF", text);
-    app.add_subcommand("stop", "")->add_option("ID", text);
+    app.add_subcommand("stop", "")->add_option("which", text)->type_name("REPLICA");
     app.add_subcommand("secret", "")->group("");
   }
 
