@@ -132,3 +132,20 @@ TEST_CASE("CRIU works where there is not even a C library") {
   snapshot.restore(again);
   CHECK(again.read_line().starts_with("line "));
 }
+
+TEST_CASE("a server on the host's own root comes back twice at once") {
+  Server first("");
+  const std::string program = std::string(COLDSTART_SOURCE_DIR) + "/tests/e2e/servers/threads.py";
+  first.start({"python3", program, std::to_string(port), "5"});
+  const Json before = parse_json(first.box.ask_until_ready(port, "/add/5"), "answer");
+  Snapshot snapshot;
+  snapshot.dump(first);
+  Server a(""), b("");
+  snapshot.restore(a);
+  snapshot.restore(b);
+  for (const Server* server : {&a, &b}) {
+    const Json after = parse_json(server->box.ask(port, "/add/1"), "answer");
+    CHECK(after["counter"] == 6);
+    CHECK(after["digest"] == before["digest"]);
+  }
+}

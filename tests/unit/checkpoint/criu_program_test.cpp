@@ -83,6 +83,8 @@ TEST_CASE("what is found in a prefix runs through a descriptor of it") {
     write_program(folder.path() / name, name);
   const CriuProgram criu = CriuProgram::find();
   CHECK(criu.version() == "4.10.2");
+  write_file_atomic(folder.path() / "criu-version", as_bytes("4.11\n"));
+  CHECK(CriuProgram::find().version() == "4.11");
   const Fd root = criu.open_root();
   const std::vector<std::string> words = criu.start_by(root.get());
   REQUIRE(words.size() == 4);
