@@ -60,6 +60,7 @@ constexpr Entry entries[] = {
     {"Images", add_image},
     {"Store and host", add_store},
     {"Store and host", add_doctor},
+    {"", add_lazy_pages},  // not for people
 };
 
 void add_commands(CLI::App& app, Session& session) {

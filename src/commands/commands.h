@@ -12,6 +12,7 @@ namespace coldstart {
 
 void add_doctor(CLI::App& app, Session& session);
 void add_image(CLI::App& app, Session& session);
+void add_lazy_pages(CLI::App& app, Session& session);
 void add_store(CLI::App& app, Session& session);
 
 }  // namespace coldstart

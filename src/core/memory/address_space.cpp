@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/memory/address_space.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <optional>
+
+#include <poll.h>
+#include <sys/epoll.h>
+
+#include "core/base/error.h"
+#include "core/base/log.h"
+
+namespace coldstart {
+
+namespace {
+
+// A fault brings its neighbourhood along: near what is touched more will be, and a batch costs little more
+// than a page.
+constexpr uint64_t neighbourhood = uint64_t{64} << 10;
+
+// How long the event that frees a place may come behind the one that takes it: the thread that has to tell is
+// on its way, but may have lost its processor.
+constexpr auto longest_disorder = std::chrono::milliseconds(200);
+
+uint64_t page_of(uint64_t address) {
+  return address & ~(page_size - 1);
+}
+
+}  // namespace
+
+/// What a fault gets. Without `piece`: zeros between `low` and `high`, or nothing but a wake-up if those are
+/// equal.
+struct AddressSpace::Answer {
+  uint64_t page;
+  uint64_t low = 0;
+  uint64_t high = 0;
+  std::optional<Piece> piece;
+};
+
+struct AddressSpace::Batch {
+  std::vector<uint64_t> faults;  // pages
+  std::vector<Answer> answers;
+  std::vector<std::shared_ptr<AddressSpace>> children;
+  std::vector<uffd_msg> waiting;  // moves to a place that is not free yet
+};
+
+AddressSpace::AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters)
+    : userfault_(std::move(fd)), source_(std::move(source)), counters_(counters), scratch_(neighbourhood) {
+  for (const Piece& piece : source_->pieces()) pending_.add(piece);
+  for (const Piece& mapping : source_->mappings()) registered_.add(mapping);
+}
+
+AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
+    : userfault_(std::move(fd)),
+      source_(parent.source_),
+      counters_(parent.counters_),
+      scratch_(neighbourhood),
+      pending_(parent.pending_),
+      registered_(parent.registered_),
+      cursor_(parent.cursor_) {
+  for (const auto& [start, end] : source_->not_inherited()) {
+    pending_.drop_image(start, end);
+    registered_.drop_image(start, end);
+  }
+}
+
+void AddressSpace::apply(const uffd_msg& message, Batch& batch) {
+  switch (message.event) {
+    case UFFD_EVENT_PAGEFAULT:
+      batch.faults.push_back(page_of(message.arg.pagefault.address));
+      break;
+    case UFFD_EVENT_FORK:
+      batch.children.push_back(
+          std::shared_ptr<AddressSpace>(new AddressSpace(Fd(static_cast<int>(message.arg.fork.ufd)), *this)));
+      break;
+    case UFFD_EVENT_REMAP:
+      apply_move(message, batch);
+      break;
+    case UFFD_EVENT_REMOVE:
+      pending_.drop(message.arg.remove.start, message.arg.remove.end);
+      break;
+    case UFFD_EVENT_UNMAP:
+      apply_unmapping(message.arg.remove.start, message.arg.remove.end, batch);
+      break;
+    default:
+      log::warn("an unknown userfaultfd event {:#x} is ignored", unsigned{message.event});
+  }
+}
+
+void AddressSpace::apply_move(const uffd_msg& message, Batch& batch) {
+  const auto& [from, to, size] = message.arg.remap;
+  if (registered_.overlaps(to, to + size)) {
+    batch.waiting.push_back(message);
+    return;
+  }
+  pending_.move(from, to, size);
+  registered_.move(from, to, size);
+  echoes_.emplace(from, from + size);
+  for (const uffd_msg& later : std::exchange(batch.waiting, {})) apply_move(later, batch);
+}
+
+void AddressSpace::apply_unmapping(uint64_t start, uint64_t end, Batch& batch) {
+  if (echoes_.erase({start, end}) == 0) {
+    pending_.drop(start, end);
+    registered_.drop(start, end);
+  }
+  for (const uffd_msg& message : std::exchange(batch.waiting, {})) apply_move(message, batch);
+}
+
+/// Reads and applies all there is; called with mutex_ held and no fillers.
+void AddressSpace::read_events(Batch& batch) {
+  std::vector<uffd_msg> messages;
+  userfault_.read(messages);
+  for (const uffd_msg& message : messages) apply(message, batch);
+}
+
+/// Reads and applies; decides the answers while no fill is under way. Called with mutex_ held and no fillers.
+AddressSpace::Batch AddressSpace::read_batch() {
+  Batch batch;
+  read_events(batch);
+  const auto deadline = std::chrono::steady_clock::now() + longest_disorder;
+  while (!batch.waiting.empty()) {
+    pollfd p{userfault_.fd(), POLLIN, 0};
+    if (::poll(&p, 1, 1) < 0 && errno != EINTR) throw Error::sys("cannot poll a userfaultfd");
+    read_events(batch);
+    if (std::chrono::steady_clock::now() < deadline) continue;
+    // Nobody frees it: a mapping that a fork did not inherit (MADV_DONTFORK) was there.
+    for (const uffd_msg& message : std::exchange(batch.waiting, {})) {
+      const auto& [from, to, size] = message.arg.remap;
+      registered_.drop(to, to + size);
+      apply_move(message, batch);
+    }
+  }
+  // All zeros first: what an answer of this batch claims is no longer pending, but is not zeros either.
+  for (const uint64_t page : batch.faults) {
+    const uint64_t low = page & ~(neighbourhood - 1);
+    Answer answer{page, 0, 0, pending_.around(page, low, low + neighbourhood)};
+    if (!answer.piece) std::tie(answer.low, answer.high) = pending_.gap(page, low, low + neighbourhood);
+    batch.answers.push_back(answer);
+  }
+  for (Answer& answer : batch.answers) {
+    if (!answer.piece) continue;
+    if (!pending_.claim(*answer.piece)) answer.piece.reset();  // an answer before this one brings it
+    cursor_ = page_of(answer.page) + page_size;
+  }
+  counters_.faults += batch.faults.size();
+  return batch;
+}
+
+std::vector<std::shared_ptr<AddressSpace>> AddressSpace::serve() {
+  Batch batch;
+  {
+    std::unique_lock lock(mutex_);
+    if (finished_) return {};
+    reading_ = true;
+    no_fillers_.wait(lock, [&] { return filling_ == 0; });
+    answering_ = true;  // stays so if this fails: then the service never ends as if all were well
+    try {
+      batch = read_batch();
+    } catch (...) {
+      reading_ = false;
+      not_reading_.notify_all();
+      throw;
+    }
+    reading_ = false;
+  }
+  not_reading_.notify_all();
+  const auto begun = std::chrono::steady_clock::now();
+  for (const Answer& answer : batch.answers) give(answer);
+  if (!batch.answers.empty()) {
+    const auto took = std::chrono::steady_clock::now() - begun;
+    counters_.fault_nanoseconds += static_cast<uint64_t>(std::chrono::nanoseconds(took).count());
+  }
+  const std::lock_guard lock(mutex_);
+  answering_ = false;
+  end_if_filled();
+  return std::move(batch.children);
+}
+
+void AddressSpace::give(const Answer& answer) {
+  if (!answer.piece) {
+    if (answer.low < answer.high) give_zeros(answer);
+    userfault_.wake(answer.page, page_size);
+    return;
+  }
+  std::vector<Piece> left;
+  const Piece& piece = *answer.piece;
+  const ByteSpan bytes = source_->view(piece.image, piece.size, scratch_);
+  const Fill why = fill(piece, bytes, left, counters_.fault_pages);
+  give_back(left, why);
+  // Where it could not be filled, the thread faults again and finds out how things are by then.
+  if (why != Fill::done) userfault_.wake(answer.page, page_size);
+}
+
+void AddressSpace::give_zeros(const Answer& answer) {
+  FillResult zeros = userfault_.zero(answer.low, answer.high - answer.low);
+  counters_.zero_pages += zeros.bytes / page_size;
+  // Something is in the way: then only the page itself.
+  if (answer.low + zeros.bytes <= answer.page && zeros.why != Fill::gone) {
+    zeros = userfault_.zero(answer.page, page_size);
+    counters_.zero_pages += zeros.bytes / page_size;
+  }
+  if (zeros.why == Fill::gone) give_back({}, Fill::gone);
+}
+
+/// Fills what can be; `left` is what cannot be now.
+Fill AddressSpace::fill(Piece piece, ByteSpan bytes, std::vector<Piece>& left, std::atomic<uint64_t>& count) {
+  uint64_t step = piece.size;
+  const auto skip = [&](uint64_t n) {
+    piece = piece.after(n);
+    bytes = bytes.subspan(n);
+  };
+  while (piece.size > 0) {
+    const uint64_t size = std::min(step, piece.size);
+    const FillResult result = userfault_.copy(piece.start, bytes.first(size));
+    count += result.bytes / page_size;
+    skip(result.bytes);
+    switch (result.why) {
+      case Fill::done:
+        step = piece.size;
+        break;
+      case Fill::present:
+        skip(page_size);
+        break;
+      case Fill::changing:
+        left.push_back(piece);
+        return Fill::changing;
+      case Fill::gone:
+        return Fill::gone;
+      case Fill::unmapped:
+        // The mapping was split (mprotect, madvise) or a part of it is gone: find out where.
+        if (const uint64_t tried = size - result.bytes; tried > page_size)
+          step = page_of(tried / 2 + page_size - 1);
+        else
+          skip(page_size);
+    }
+  }
+  return Fill::done;
+}
+
+/// Ends a fill: what is left is pending again; a process that is gone needs nothing more.
+void AddressSpace::give_back(const std::vector<Piece>& left, Fill why) {
+  const std::lock_guard lock(mutex_);
+  for (const Piece& piece : left) pending_.add(piece);
+  if (why != Fill::gone) return;
+  pending_ = {};
+  may_finish_ = true;
+}
+
+AddressSpace::Push AddressSpace::push(MutableByteSpan scratch) {
+  std::optional<Piece> piece;
+  {
+    const std::lock_guard lock(mutex_);
+    piece = pending_.next(cursor_, scratch.size());
+    if (!piece) return Push::nothing;
+    cursor_ = piece->end();  // so that another pusher takes the next one
+  }
+  // Before the claim, as this may wait for a disk, and the reader waits for claims.
+  const ByteSpan bytes = source_->view(piece->image, piece->size, scratch);
+  {
+    std::unique_lock lock(mutex_);
+    not_reading_.wait(lock, [&] { return !reading_; });
+    if (!pending_.claim(*piece)) return Push::filled;  // it was filled or moved meanwhile
+    ++filling_;
+  }
+  Fill why = Fill::gone;
+  std::vector<Piece> left;
+  std::exception_ptr failure;
+  try {
+    why = fill(*piece, bytes, left, counters_.pushed_pages);
+  } catch (...) {
+    failure = std::current_exception();
+    left = {*piece};
+    why = Fill::changing;
+  }
+  give_back(left, why);
+  {
+    const std::lock_guard lock(mutex_);
+    if (--filling_ == 0) no_fillers_.notify_all();
+    end_if_filled();
+  }
+  if (failure) std::rethrow_exception(failure);
+  return why == Fill::changing ? Push::blocked : Push::filled;
+}
+
+bool AddressSpace::watch(int epoll, uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  if (finished_) return false;  // by now the number may be another descriptor's
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLONESHOT;
+  event.data.u64 = id;
+  check(::epoll_ctl(epoll, watched_ ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, userfault_.fd(), &event),
+        "cannot watch a userfaultfd");
+  watched_ = true;
+  return true;
+}
+
+void AddressSpace::finish_when_filled() {
+  const std::lock_guard lock(mutex_);
+  may_finish_ = true;
+  end_if_filled();
+}
+
+/// Called with mutex_ held. An event that is still unread then is harmless: every page is in its place, and
+/// the kernel lets go of whoever waits for us.
+void AddressSpace::end_if_filled() {
+  if (finished_ || !may_finish_ || !pending_.empty() || filling_ > 0 || reading_ || answering_) return;
+  userfault_.close();
+  finished_ = true;
+}
+
+bool AddressSpace::finished() const {
+  const std::lock_guard lock(mutex_);
+  return finished_;
+}
+
+uint64_t AddressSpace::pending_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return pending_.bytes();
+}
+
+}  // namespace coldstart

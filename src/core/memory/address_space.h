@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One address space that is being filled: it answers its page faults, follows what the process does to its
+// mappings, and pushes what nobody asked for yet.
+//
+// The race that decides the shape: the process discards a page (madvise) while we copy the snapshot's into
+// it. The kernel tells of a discard before it does it, and refuses our fills (EAGAIN) from then until we have
+// READ the event; after that the process goes on, and a fill looked up before would bring the old bytes back.
+// So an event may be read only while no fill is under way:
+//   - a filler takes its piece out of `pending_` and counts itself in `filling_`, copies, counts itself out;
+//   - the reader first keeps new fillers out (`reading_`), waits until none is left, and only then reads. It
+//   applies
+//     all events, and looks the faults up only afterwards, as an event in the same batch may change the
+//     answer;
+//   - the reader's own fills need no such care: nobody but the reader reads events.
+// Events of two threads may be told in the wrong order: one moves its memory away and another gets the hole,
+// before the first has told. So a move to a place that is still taken waits for the event that frees it. And
+// the kernel tells of a move twice, as a move and then as an unmapping of the old place, which may have a new
+// owner by then: that echo is ignored.
+//
+// That makes a page's state exact: it is in `pending_`, or a filler has it, or it needs nothing from the
+// snapshot any more, so that a fault on it is answered with zeros.
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "core/memory/page_source.h"
+#include "core/memory/pending_pages.h"
+#include "core/memory/userfault.h"
+
+namespace coldstart {
+
+/// Counted by all address spaces of a restore together. Pages are of 4 KiB.
+struct FillCounters {
+  std::atomic<uint64_t> faults{0};
+  std::atomic<uint64_t> fault_pages{0};   ///< of the snapshot, filled because of a fault on or near them
+  std::atomic<uint64_t> pushed_pages{0};  ///< of the snapshot, filled before they were asked for
+  std::atomic<uint64_t> zero_pages{0};
+  std::atomic<uint64_t> fault_nanoseconds{0};  ///< from reading a fault to its page being there, all together
+};
+
+/// Thread-safe; but serve() is called by one thread at a time.
+class AddressSpace {
+ public:
+  /// Of a restored process; `fd` is what CRIU sent for it.
+  AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters);
+
+  /// Reads the kernel's messages and answers them. Gives the address spaces of children forked meanwhile.
+  std::vector<std::shared_ptr<AddressSpace>> serve();
+
+  enum class Push {
+    filled,   ///< a piece was tried
+    blocked,  ///< the process changes its mappings just now: try again after serve()
+    nothing,  ///< nothing is left to push
+  };
+  /// Fills one piece of what is still pending, at most `scratch.size()` bytes.
+  Push push(MutableByteSpan scratch);
+  /// From now on the service ends by itself once nothing is pending. Before, memory may not be registered
+  /// yet.
+  void finish_when_filled();
+
+  /// Has `epoll` tell once, as event `id`, when there is something to serve; false if the service has ended.
+  bool watch(int epoll, uint64_t id);
+  /// Nothing more to do here: all is filled, or the process is gone.
+  bool finished() const;
+  uint64_t pending_bytes() const;
+
+ private:
+  AddressSpace(Fd fd, const AddressSpace& parent);
+  struct Answer;
+  struct Batch;
+  void read_events(Batch& batch);
+  void apply(const uffd_msg& message, Batch& batch);
+  void apply_move(const uffd_msg& message, Batch& batch);
+  void apply_unmapping(uint64_t start, uint64_t end, Batch& batch);
+  Batch read_batch();
+  void give(const Answer& answer);
+  void give_zeros(const Answer& answer);
+  void give_back(const std::vector<Piece>& left, Fill why);
+  Fill fill(Piece piece, ByteSpan bytes, std::vector<Piece>& left, std::atomic<uint64_t>& count);
+  void end_if_filled();
+
+  Userfault userfault_;
+  const std::shared_ptr<const PageSource> source_;
+  FillCounters& counters_;
+  Bytes scratch_;  // of serve()
+
+  mutable std::mutex mutex_;  // guards all below
+  std::condition_variable no_fillers_;
+  std::condition_variable not_reading_;
+  PendingPages pending_;
+  PendingPages registered_;                         // the mappings we know to serve; not what they grew by
+  std::set<std::pair<uint64_t, uint64_t>> echoes_;  // unmappings that were told as moves already
+  uint64_t cursor_ = 0;                             // where to push next: behind the last fault or push
+  int filling_ = 0;
+  bool reading_ = false;
+  bool answering_ = false;  // serve() still holds claimed pieces
+  bool may_finish_ = false;
+  bool watched_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace coldstart

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The processes of one restore, held by pidfd, so that they can be killed without ever hitting another
+// process.
+
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "core/base/fd.h"
+
+namespace coldstart {
+
+/// Thread-safe.
+class Family {
+ public:
+  /// A process of the restore, as seen from our pid namespace.
+  void add(pid_t pid);
+  /// The same of a process that `pidfd` names already.
+  void adopt(pid_t pid, Fd pidfd);
+  /// Looks for children that the processes forked meanwhile; forgets those that have ended.
+  void refresh();
+  /// SIGKILLs all, and what they forked, and waits until none of them runs any more.
+  void kill();
+  /// The process ids known to live.
+  size_t size() const;
+
+ private:
+  void add_locked(pid_t pid);
+  void refresh_locked();
+  void stop_locked();
+  void signal_locked(int signal) const;
+
+  mutable std::mutex mutex_;  // guards members_
+  std::map<pid_t, Fd> members_;
+};
+
+/// The direct children of a process; nothing if it is gone.
+std::vector<pid_t> children_of(pid_t pid);
+
+}  // namespace coldstart

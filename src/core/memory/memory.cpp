@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/memory/memory.h"
+
+#include <array>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "core/base/error.h"
+
+namespace coldstart {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr size_t result_limit = 65536;  // what a server says at its end is a few hundred bytes
+
+std::string read_some(int fd, size_t limit) {
+  Bytes bytes(limit);
+  bytes.resize(read_full(fd, bytes));
+  return std::string(as_text(bytes));
+}
+
+/// The error that the server told, in its own words.
+Error told(const std::string& output, const ExitState& exit) {
+  if (exit.signal != 0)
+    return Error(fmt::format("the page server was killed by signal {}", exit.signal),
+                 "the restored processes were killed with it");
+  try {
+    const Json error = parse_json(output, "the page server's result").at("error");
+    return Error(error.value("message", std::string("the page server failed")),
+                 error.value("hint", std::string()), static_cast<Exit>(exit.code));
+  } catch (const std::exception&) {
+    return Error(fmt::format("the page server failed with status {}", exit.code));
+  }
+}
+
+}  // namespace
+
+MemoryMode parse_memory_mode(std::string_view word) {
+  if (word == "eager") return MemoryMode::eager;
+  if (word == "lazy") return MemoryMode::lazy;
+  throw Error::usage(fmt::format("'{}' is no memory mode", word), "eager or lazy");
+}
+
+const char* to_string(MemoryMode mode) {
+  return mode == MemoryMode::eager ? "eager" : "lazy";
+}
+
+OrderedJson to_json(const MemoryStatistics& s) {
+  return {{"processes", s.processes},     {"faults", s.faults},
+          {"fault_pages", s.fault_pages}, {"pushed_pages", s.pushed_pages},
+          {"zero_pages", s.zero_pages},   {"bytes", s.bytes()},
+          {"seconds", s.seconds},         {"fault_seconds", s.fault_seconds}};
+}
+
+MemoryStatistics memory_statistics_from_json(const Json& json) {
+  const std::string document = "the page server's result";
+  MemoryStatistics s;
+  s.processes = field<uint64_t>(json, "processes", document);
+  s.faults = field<uint64_t>(json, "faults", document);
+  s.fault_pages = field<uint64_t>(json, "fault_pages", document);
+  s.pushed_pages = field<uint64_t>(json, "pushed_pages", document);
+  s.zero_pages = field<uint64_t>(json, "zero_pages", document);
+  s.seconds = field<double>(json, "seconds", document);
+  s.fault_seconds = field<double>(json, "fault_seconds", document);
+  return s;
+}
+
+MemoryServer::MemoryServer(const MemoryServerOptions& options) {
+  constexpr int status_number = 3;
+  Pipe status = make_pipe();
+  Pipe output = make_pipe();
+  const fs::path program = options.program.empty() ? fs::read_symlink("/proc/self/exe") : options.program;
+  SpawnOptions spawn;
+  spawn.argv = {program.string(),
+                "--json",
+                "lazy-pages",
+                "--images-dir",
+                options.images.string(),
+                "--work-dir",
+                options.work_folder.string(),
+                "--status-fd",
+                std::to_string(status_number)};
+  if (!options.log.empty()) spawn.argv.insert(spawn.argv.end(), {"--log-file", options.log.string()});
+  if (options.kill_with > 0)
+    spawn.argv.insert(spawn.argv.end(), {"--kill-with", std::to_string(options.kill_with)});
+  const Fd null = open_file("/dev/null", O_RDWR);
+  spawn.fds = {
+      {null.get(), 0}, {output.write.get(), 1}, {null.get(), 2}, {status.write.get(), status_number}};
+  spawn.new_session = true;
+  server_ = Child(spawn);
+  output_ = std::move(output.read);
+  status.write.reset();
+  output.write.reset();
+  if (read_some(status.read.get(), 1).size() == 1) return;
+  const std::string said = read_some(output_.get(), result_limit);
+  throw told(said, server_.wait());
+}
+
+MemoryStatistics MemoryServer::wait(const CancelToken& cancel) {
+  std::array<pollfd, 2> polls{{{server_.pidfd(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}}};
+  for (;;) {
+    if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
+    cancel.check();
+    if (polls[0].revents != 0) break;
+  }
+  const ExitState exit = server_.wait();
+  // After the wait: should the server have been killed, its guardian still holds the other end for a while.
+  if (exit.signal != 0) throw told({}, exit);
+  const std::string said = read_some(output_.get(), result_limit);
+  if (!exit.ok()) throw told(said, exit);
+  return memory_statistics_from_json(parse_json(said, "the page server's result"));
+}
+
+}  // namespace coldstart

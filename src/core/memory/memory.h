@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// How the memory of a snapshot comes back into its processes, for those that restore.
+//
+//   MemoryServer memory(options);                    // before CRIU; its socket is in options.work_folder
+//   … criu restore with lazy_pages set and work_dir = options.work_folder …   // returns in constant time
+//   MemoryStatistics s = memory.wait(cancel);        // any time later, or watch memory.pidfd()
+//
+// If the server dies or its pages cannot be read, the restored processes are killed before they can see a
+// wrong byte.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/base/cancel.h"
+#include "core/base/json.h"
+#include "core/base/subprocess.h"
+
+namespace coldstart {
+
+enum class MemoryMode {
+  eager,  ///< CRIU fills all memory before the processes run
+  lazy    ///< our page server fills it while they run
+};
+/// Of "eager" or "lazy"; Error::usage for another word.
+MemoryMode parse_memory_mode(std::string_view word);
+const char* to_string(MemoryMode mode);
+
+/// What a page server did. Pages are of 4 KiB.
+struct MemoryStatistics {
+  uint64_t processes = 0;     ///< address spaces, with forked ones
+  uint64_t faults = 0;        ///< that the processes had to wait for
+  uint64_t fault_pages = 0;   ///< of the snapshot, filled because of those
+  uint64_t pushed_pages = 0;  ///< of the snapshot, filled ahead
+  uint64_t zero_pages = 0;    ///< memory that was empty in the snapshot, and was asked for
+  double seconds = 0;         ///< from the end of CRIU's restore to the last page
+  double fault_seconds = 0;   ///< spent in answering faults
+  uint64_t bytes() const { return (fault_pages + pushed_pages) * 4096; }
+};
+OrderedJson to_json(const MemoryStatistics& statistics);
+MemoryStatistics memory_statistics_from_json(const Json& json);
+
+struct MemoryServerOptions {
+  std::filesystem::path images;  ///< CRIU's images
+  std::filesystem::path
+      work_folder;            ///< must be CRIU's work folder: the socket lazy-pages.socket is made in it
+  std::filesystem::path log;  ///< of the server; empty: none
+  /// Killed with the restored processes when the server fails or dies: give it the sandbox's init, so that
+  /// nothing inside survives. 0: none.
+  pid_t kill_with = 0;
+  /// The coldstart binary; empty: this program.
+  std::filesystem::path program;
+};
+
+/// A page server for one restore, a process of its own. Destroying it before it is done kills it, and so the
+/// restored processes. Move-only; one thread at a time.
+class MemoryServer {
+ public:
+  /// Starts it; it listens when this returns. Throws if the images cannot be served.
+  explicit MemoryServer(const MemoryServerOptions& options);
+  /// Readable once it has ended: for poll(2).
+  int pidfd() const { return server_.pidfd(); }
+  /// Waits until every page is in its place (or the processes have ended). Throws why the server failed; the
+  /// processes are dead then. Cancelling leaves it running.
+  MemoryStatistics wait(const CancelToken& cancel);
+
+ private:
+  Child server_;
+  Fd output_;  // its result, or its error, as JSON
+};
+
+}  // namespace coldstart

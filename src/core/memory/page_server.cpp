@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/memory/page_server.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/base/error.h"
+#include "core/base/log.h"
+
+namespace coldstart {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int32_t restore_finished = 0x52535446;
+constexpr const char* socket_name = "lazy-pages.socket";
+constexpr uint64_t most_pushed_at_once = uint64_t{2} << 20;
+// How long a pusher waits when a process changes its mappings: the kernel does not tell when it is done with
+// that.
+constexpr auto while_changing = std::chrono::microseconds(200);
+// How soon after a fork we look for the child, which becomes visible only once fork() is through.
+constexpr int after_fork_ms = 5;
+
+Fd make_eventfd() {
+  return Fd(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "cannot make an eventfd"));
+}
+
+void signal_event(const Fd& fd) {
+  const uint64_t one = 1;
+  // Fails only when it is signalled already, 2^64 times.
+  [[maybe_unused]] const ssize_t n = ::write(fd.get(), &one, sizeof one);
+}
+
+/// Every forked process brings a descriptor.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Fd listen_in(const fs::path& folder) {
+  Fd fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "cannot make a socket"));
+  // Through the descriptor, as a socket's path may have only 107 bytes.
+  const Fd at = open_file(folder, O_PATH | O_DIRECTORY);
+  const std::string path = fmt::format("/proc/self/fd/{}/{}", at.get(), socket_name);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    throw Error::sys("cannot replace " + (folder / socket_name).string());
+  const std::string doing = "cannot listen on " + (folder / socket_name).string();
+  check(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), doing);
+  check(::listen(fd.get(), 1), doing);
+  return fd;
+}
+
+struct Received {
+  size_t size = 0;
+  Fd fd;
+  pid_t sender = 0;  // as we see it; 0: in a pid namespace that is not below ours
+};
+
+/// Reads up to `into.size()` bytes and what came with them.
+Received receive(int socket, MutableByteSpan into) {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(ucred))> control{};
+  iovec io{into.data(), into.size()};
+  msghdr message{};
+  message.msg_iov = &io;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t n;
+  do n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  while (n < 0 && errno == EINTR);
+  if (n < 0) throw Error::sys("cannot read from CRIU");
+  Received got;
+  got.size = static_cast<size_t>(n);
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET) continue;
+    if (c->cmsg_type == SCM_RIGHTS) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(c), sizeof fd);
+      got.fd = Fd(fd);
+    } else if (c->cmsg_type == SCM_CREDENTIALS) {
+      ucred who;
+      std::memcpy(&who, CMSG_DATA(c), sizeof who);
+      got.sender = who.pid;
+    }
+  }
+  return got;
+}
+
+}  // namespace
+
+PageServer::PageServer(std::unique_ptr<SnapshotPages> pages, const PageServerOptions& options)
+    : options_(options), pages_(std::move(pages)) {
+  raise_descriptor_limit();
+  if (options.push_bytes == 0 || options.push_bytes % page_size != 0 ||
+      options.push_bytes > most_pushed_at_once)
+    throw Error::usage("a batch is whole pages, at most 2 MiB");
+  if (options.kill_with > 0) family_.add(options.kill_with);
+  listener_ = listen_in(options.work_folder);
+  epoll_ = Fd(check(::epoll_create1(EPOLL_CLOEXEC), "cannot make an epoll"));
+  news_ = make_eventfd();
+  stopper_ = make_eventfd();
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = 0;
+  check(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stopper_.get(), &event), "cannot watch an eventfd");
+}
+
+PageServer::~PageServer() {
+  stop_threads();
+}
+
+MemoryStatistics PageServer::serve(const CancelToken& cancel) {
+  const auto begun = std::chrono::steady_clock::now();
+  try {
+    run(cancel);
+  } catch (...) {
+    // The userfaultfds are still open, so whoever misses a page waits; the threads go on answering, if they
+    // can.
+    family_.kill();
+    stop_threads();
+    throw;
+  }
+  stop_threads();
+  MemoryStatistics statistics;
+  statistics.processes = next_id_ - 1;
+  statistics.faults = counters_.faults;
+  statistics.fault_pages = counters_.fault_pages;
+  statistics.pushed_pages = counters_.pushed_pages;
+  statistics.zero_pages = counters_.zero_pages;
+  statistics.fault_seconds = static_cast<double>(counters_.fault_nanoseconds) / 1e9;
+  statistics.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  return statistics;
+}
+
+void PageServer::run(const CancelToken& cancel) {
+  Fd client = accept(cancel);
+  start_threads();
+  watch_until_done(cancel, std::move(client));
+}
+
+Fd PageServer::accept(const CancelToken& cancel) {
+  std::array<pollfd, 2> polls{{{listener_.get(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}}};
+  for (;;) {
+    if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
+    cancel.check();
+    if (polls[0].revents == 0) continue;
+    Fd client(
+        check(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC), "cannot accept CRIU's connection"));
+    const int on = 1;
+    check(::setsockopt(client.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), "cannot ask who sends");
+    listener_.reset();
+    std::error_code ignored;
+    fs::remove(options_.work_folder / socket_name, ignored);
+    return client;
+  }
+}
+
+/// Main thread: CRIU's messages, and whatever may end the service.
+void PageServer::watch_until_done(const CancelToken& cancel, Fd client) {
+  for (;;) {
+    std::array<pollfd, 4> polls{{{client.get(), POLLIN, 0},
+                                 {news_.get(), POLLIN, 0},
+                                 {cancel.fd(), POLLIN, 0},
+                                 {guardian_.pidfd(), POLLIN, 0}}};
+    bool forked;
+    {
+      const std::lock_guard lock(mutex_);
+      if (failure_) std::rethrow_exception(failure_);
+      if (restored_ && spaces_.empty()) return;
+      forked = std::exchange(forked_, false);
+    }
+    if (::poll(polls.data(), polls.size(), forked ? after_fork_ms : -1) < 0 && errno != EINTR)
+      throw Error::sys("cannot poll");
+    if (forked) family_.refresh();
+    cancel.check();
+    if (polls[3].revents != 0) throw Error("the guardian of the page server was killed");
+    if (polls[1].revents != 0) {
+      uint64_t count;
+      [[maybe_unused]] const ssize_t n = ::read(news_.get(), &count, sizeof count);
+    }
+    if (polls[0].revents != 0 && !take_message(client.get())) client.reset();
+  }
+}
+
+/// One message of CRIU; false after the last.
+bool PageServer::take_message(int client) {
+  int32_t pid = 0;
+  const Received head = receive(client, std::as_writable_bytes(std::span(&pid, 1)));
+  if (head.size == 0)
+    throw Error("CRIU ended before the restore was complete", "see its own log for the reason");
+  if (head.size != sizeof pid) throw Error("CRIU sent something else than the lazy-pages protocol");
+  if (pid == restore_finished) {
+    finish_restore();
+    return false;
+  }
+  // The sender is the process itself, still running CRIU's code. It is known before its userfaultfd is ours,
+  // so that the guardian never holds memory of a process it cannot kill.
+  if (head.sender > 0)
+    family_.add(head.sender);
+  else if (options_.kill_with == 0)
+    log::warn("process {} is in another pid namespace: it hangs rather than ends should the server fail",
+              pid);
+  if (pid < 0) return true;  // a zombie: it has no memory
+  std::byte dummy{};
+  Received userfault = receive(client, std::span(&dummy, 1));
+  if (!userfault.fd) throw Error(fmt::format("CRIU sent no userfaultfd for process {}", pid));
+  check(::fcntl(userfault.fd.get(), F_SETFL, O_NONBLOCK), "cannot set up a userfaultfd");
+  auto source = pages_->process(static_cast<uint32_t>(pid));
+  adopt(std::make_shared<AddressSpace>(std::move(userfault.fd), std::move(source), counters_));
+  return true;
+}
+
+void PageServer::finish_restore() {
+  std::vector<std::pair<uint64_t, std::shared_ptr<AddressSpace>>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    restored_ = true;
+    all.assign(spaces_.begin(), spaces_.end());
+  }
+  work_.notify_all();
+  for (const auto& [id, space] : all) {
+    space->finish_when_filled();
+    if (space->finished()) retire(id);
+  }
+}
+
+void PageServer::adopt(std::shared_ptr<AddressSpace> space) {
+  uint64_t id;
+  bool restored;
+  {
+    const std::lock_guard lock(mutex_);
+    id = next_id_++;
+    spaces_.emplace(id, space);
+    restored = restored_;
+  }
+  if (restored) space->finish_when_filled();
+  if (!space->watch(epoll_.get(), id)) return retire(id);
+  work_.notify_all();
+}
+
+void PageServer::retire(uint64_t id) {
+  {
+    const std::lock_guard lock(mutex_);
+    spaces_.erase(id);
+    if (!spaces_.empty()) return;
+  }
+  tell_main();
+}
+
+void PageServer::start_threads() {
+  // Signals are for the main thread.
+  sigset_t every;
+  sigset_t before;
+  sigfillset(&every);
+  ::pthread_sigmask(SIG_SETMASK, &every, &before);
+  const auto run_thread = [this](void (PageServer::*work)()) {
+    threads_.emplace_back([this, work] {
+      try {
+        (this->*work)();
+      } catch (...) {
+        fail(std::current_exception());
+      }
+    });
+  };
+  for (unsigned i = 0; i < options_.fault_threads; ++i) run_thread(&PageServer::answer_faults);
+  for (unsigned i = 0; i < options_.push_threads; ++i) run_thread(&PageServer::push_pages);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void PageServer::stop_threads() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  work_.notify_all();
+  signal_event(stopper_);
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void PageServer::fail(std::exception_ptr failure) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::move(failure);
+  }
+  tell_main();
+}
+
+void PageServer::tell_main() {
+  signal_event(news_);
+}
+
+void PageServer::answer_faults() {
+  for (;;) {
+    epoll_event event{};
+    const int n = ::epoll_wait(epoll_.get(), &event, 1, -1);
+    if (n < 0 && errno != EINTR) throw Error::sys("cannot wait for page faults");
+    if (n <= 0) continue;
+    if (event.data.u64 == 0) return;  // stopper_
+    answer(event.data.u64);
+  }
+}
+
+void PageServer::answer(uint64_t id) {
+  std::shared_ptr<AddressSpace> space;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = spaces_.find(id);
+    if (it == spaces_.end()) return;
+    space = it->second;
+  }
+  std::vector<std::shared_ptr<AddressSpace>> children = space->serve();
+  const bool forked = !children.empty();
+  for (auto& child : children) adopt(std::move(child));
+  if (forked) {
+    {
+      const std::lock_guard lock(mutex_);
+      forked_ = true;
+    }
+    tell_main();
+  }
+  if (!space->watch(epoll_.get(), id)) retire(id);
+}
+
+/// The address space behind the given one, in turn; none if there are none.
+std::pair<uint64_t, std::shared_ptr<AddressSpace>> PageServer::next_to_push(uint64_t behind) {
+  auto it = spaces_.upper_bound(behind);
+  if (it == spaces_.end()) it = spaces_.begin();
+  if (it == spaces_.end()) return {};
+  return *it;
+}
+
+void PageServer::push_pages() {
+  Bytes scratch(options_.push_bytes);
+  uint64_t last = 0;
+  size_t idle = 0;  // address spaces that had nothing to push, one after the other
+  for (;;) {
+    std::shared_ptr<AddressSpace> space;
+    {
+      std::unique_lock lock(mutex_);
+      if (restored_ && idle > 0 && idle >= spaces_.size()) work_.wait_for(lock, while_changing);
+      work_.wait(lock, [&] { return stop_ || (restored_ && !spaces_.empty()); });
+      if (stop_) return;
+      std::tie(last, space) = next_to_push(last);
+    }
+    idle = space->push(scratch) == AddressSpace::Push::filled ? 0 : idle + 1;
+    if (space->finished()) retire(last);
+  }
+}
+
+}  // namespace coldstart

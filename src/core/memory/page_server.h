@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The server that fills the memory of one restore after CRIU has rebuilt its processes: CRIU's lazy-pages
+// protocol on one side, userfaultfd on the other. It runs as a process of its own (`coldstart lazy-pages`);
+// what starts it is MemoryServer in memory.h.
+//
+// The protocol (CRIU 4.2): a stream socket `lazy-pages.socket` in CRIU's work folder. Each process that CRIU
+// restores sends 4 bytes, its pid in the images, and then one byte with its userfaultfd; a zombie sends -pid
+// and no descriptor. At the end comes the number restore_finished: by then all memory is registered. Faults
+// must be served at once, as CRIU's own code in the process may touch what is missing.
+
+#include <condition_variable>
+#include <exception>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/base/cancel.h"
+#include "core/memory/address_space.h"
+#include "core/memory/family.h"
+#include "core/memory/guardian.h"
+#include "core/memory/memory.h"
+
+namespace coldstart {
+
+struct PageServerOptions {
+  std::filesystem::path work_folder;  ///< where lazy-pages.socket is made
+  unsigned fault_threads = 1;
+  unsigned push_threads = 2;
+  uint64_t push_bytes = uint64_t{256} << 10;  ///< one batch, at most 2 MiB
+  pid_t kill_with = 0;  ///< a further process to kill where the restored ones are; 0: none
+};
+
+/// One restore, from CRIU's first word to the last page. One thread; make it while there is no other.
+class PageServer {
+ public:
+  /// Listens when it returns.
+  PageServer(std::unique_ptr<SnapshotPages> pages, const PageServerOptions& options);
+  ~PageServer();
+  /// Serves until every page is in its place or every process has ended. Whatever goes wrong (pages that
+  /// cannot be read, cancellation, CRIU giving up): the processes are killed, and only then it throws.
+  MemoryStatistics serve(const CancelToken& cancel);
+
+ private:
+  using Spaces = std::map<uint64_t, std::shared_ptr<AddressSpace>>;  // by id, in order of arrival
+
+  void run(const CancelToken& cancel);
+  Fd accept(const CancelToken& cancel);
+  bool take_message(int client);
+  void watch_until_done(const CancelToken& cancel, Fd client);
+  void start_threads();
+  void stop_threads() noexcept;
+  void adopt(std::shared_ptr<AddressSpace> space);
+  void answer_faults();
+  void answer(uint64_t id);
+  void push_pages();
+  std::pair<uint64_t, std::shared_ptr<AddressSpace>> next_to_push(uint64_t behind);
+  void retire(uint64_t id);
+  void finish_restore();
+  void fail(std::exception_ptr failure);
+  void tell_main();
+
+  const PageServerOptions options_;
+  const std::unique_ptr<SnapshotPages> pages_;
+  Guardian guardian_;  // first: it must see us without threads
+  Family family_;
+  Fd listener_;
+  Fd epoll_;
+  Fd news_;     // eventfd: something for the main thread to look at
+  Fd stopper_;  // eventfd in epoll_: readable for ever once the threads are to end
+  FillCounters counters_;
+
+  std::mutex mutex_;  // guards all below
+  std::condition_variable work_;
+  Spaces spaces_;
+  uint64_t next_id_ = 1;
+  bool restored_ = false;
+  bool stop_ = false;
+  bool forked_ = false;  // children may have appeared
+  std::exception_ptr failure_;
+
+  std::vector<std::thread> threads_;  // main thread only
+};
+
+}  // namespace coldstart

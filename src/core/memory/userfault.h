@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One userfaultfd: the door to the memory of another process.
+
+#include <vector>
+
+#include <linux/userfaultfd.h>
+
+#include "core/base/bytes.h"
+#include "core/base/fd.h"
+
+namespace coldstart {
+
+/// Why a fill stopped.
+enum class Fill {
+  done,      ///< all of it is filled
+  present,   ///< there is a page already, behind the bytes that are filled
+  changing,  ///< the process changes its mappings: an event is to be read first
+  unmapped,  ///< not one mapping that we serve
+  gone,      ///< the process has exited or runs another program
+};
+
+struct FillResult {
+  Fill why;
+  uint64_t bytes;  ///< filled before it stopped
+};
+
+/// Thread-safe, as the kernel is.
+class Userfault {
+ public:
+  /// Takes over a non-blocking descriptor.
+  explicit Userfault(Fd fd) : fd_(std::move(fd)) {}
+  /// Reads what the kernel has to say; adds it to `messages`. Of UFFD_EVENT_FORK the new descriptor is owned
+  /// by whoever reads the message.
+  void read(std::vector<uffd_msg>& messages);
+  /// Fills with bytes, wakes who waits for them. Throws if `from` cannot be read.
+  FillResult copy(uint64_t to, ByteSpan from);
+  /// Fills with zeros, wakes who waits for them.
+  FillResult zero(uint64_t start, uint64_t size);
+  /// Who waits for memory there tries again.
+  void wake(uint64_t start, uint64_t size);
+  int fd() const { return fd_.get(); }
+  /// Ends the service: missing pages are zeros from now on.
+  void close() { fd_.reset(); }
+
+ private:
+  Fd fd_;
+};
+
+}  // namespace coldstart

@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# timeout 300
+# Fail closed: a page server killed with -9 at any moment takes the processes with it, or had done its work; no process
+# runs on with zeros where its memory should be, and nothing is left behind.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/memory_lib.sh
+. "$(dirname "$0")/memory_lib.sh"
+need_checker
+
+dump_checker --mb 256 --threads 4 --processes 2 --rounds 300
+
+killed=0
+for i in {1..25}; do
+  start_page_server
+  (
+    sleep "0.$(printf %03d $((i * 12)))"
+    kill -KILL "$page_server"
+  ) 2>/dev/null &
+  killer=$!
+  # A server that dies before CRIU is through makes the restore fail: CRIU then cleans up itself.
+  if restore_checker --lazy-pages; then
+    until_checked
+    if [[ -e $CHECKED/result ]]; then assert_eq "$(<"$CHECKED/result")" ok; fi
+  fi
+  if ! wait "$page_server"; then killed=$((killed + 1)); fi
+  wait "$killer" || true
+  [[ ! -e $CHECKED/wrong ]] || fail "$(<"$CHECKED/wrong")"
+  wait_for 20 bash -c '! pgrep -x "memory-checker|coldstart-guard" >/dev/null'
+done
+[[ $killed -ge 5 ]] || fail "only $killed of 25 servers were killed in time"
