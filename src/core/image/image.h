@@ -57,7 +57,8 @@ struct PackStats {
 struct BuildOptions {
   size_t chunk_bytes =
       size_t{512} << 10;  ///< larger files are cut at multiples of this; 4 KiB to 16 MiB, a power of two
-  PackOptions pack;
+  /// zstd -2 of large frames is smaller than squashfs's -3 of small blocks, in two thirds of its time.
+  PackOptions pack{.level = 2};
   ImageConfig config;
 };
 
