@@ -20,6 +20,8 @@ class Box {
   std::string ask(int port, const std::string& path) const;
   /// As ask(), until it answers or ten seconds are over.
   std::string ask_until_ready(int port, const std::string& path) const;
+  /// Of the box's pid 1: when it dies, so does all that is inside.
+  pid_t init_pid() const { return sandbox_.init_pid(); }
   /// A file inside, as the host sees it.
   std::filesystem::path inside(const std::string& path) const { return sandbox_.root().string() + path; }
 
