@@ -122,10 +122,19 @@ TEST_CASE("a restore that fails leaves no process") {
       }
     }
   }
-  SUBCASE("because it was cancelled") {
-    Server again;
-    snapshot.cancel.cancel(SIGTERM);
-    CHECK(error_of([&] { snapshot.restore(again); }).exit() == Exit::terminated);
+  SUBCASE("because it was cancelled, before it or at any station") {
+    for (const char* station : {"", "pre-restore", "post-restore", "pre-resume"}) {
+      CAPTURE(station);
+      Server again;
+      CancelToken cancel;
+      if (*station == '\0') cancel.cancel(SIGTERM);
+      const auto notify = [&](std::string_view at) {
+        if (at == station) cancel.cancel(SIGTERM);
+      };
+      const Error e = error_of(
+          [&] { criu_restore(the_criu(), snapshot.restore_options, again.starter(), notify, cancel); });
+      CHECK(e.exit() == Exit::terminated);
+    }
   }
   SUBCASE("because an image is truncated") {
     Server again;

@@ -116,11 +116,11 @@ criu::Response converse(CriuWorker& worker, const criu::Request& request, const 
 /// The restored root: CRIU makes it a child of ours, under the pid that the images say.
 class RestoredRoot {
  public:
-  RestoredRoot(pid_t worker, pid_t pid_inside)
-      : pid_namespace_(namespace_of(worker, "pid")), pid_inside_(pid_inside) {}
+  explicit RestoredRoot(pid_t pid_inside) : pid_inside_(pid_inside) {}
   RestoredRoot(const RestoredRoot&) = delete;
   RestoredRoot& operator=(const RestoredRoot&) = delete;
-  /// What was restored when something failed does not run on, and leaves no zombie.
+  /// What was restored when something failed does not run on, and leaves no zombie. To be destroyed after
+  /// the worker: while that traces the root, nobody else can reap it.
   ~RestoredRoot() {
     try {
       if (wanted_) return;
@@ -131,6 +131,8 @@ class RestoredRoot {
     }
   }
 
+  /// Where it will be: in the pid namespace of the worker.
+  void expect_beside(pid_t worker) { pid_namespace_ = namespace_of(worker, "pid"); }
   void kill() {
     if (const std::optional<pid_t> pid = find()) kill_tree(*pid);
   }
@@ -144,11 +146,13 @@ class RestoredRoot {
  private:
   std::optional<pid_t> find() const {
     for (const pid_t pid : children_of(::getpid()))
-      if (namespace_of(pid, "pid") == pid_namespace_ && inner_pid_of(pid) == pid_inside_) return pid;
+      if (pid_namespace_ != 0 && namespace_of(pid, "pid") == pid_namespace_ &&
+          inner_pid_of(pid) == pid_inside_)
+        return pid;
     return std::nullopt;
   }
-  ino_t pid_namespace_;
   pid_t pid_inside_;
+  ino_t pid_namespace_ = 0;
   bool wanted_ = false;
 };
 
@@ -210,11 +214,20 @@ Child criu_restore(const CriuProgram& criu, const RestoreOptions& options, const
   }
 
   const Pids pids = pids_of(options.images);
+  RestoredRoot root(pids.root);
   CriuWorker worker(criu, options, start, inherited, pids.free);
-  RestoredRoot root(worker.pid(), pids.root);
-  // From "pre-resume" on CRIU resumes what it restored even if told that something failed.
-  const criu::Response response = converse(
-      worker, request, options.kernel_facts, notify, [&] { root.kill(); }, &cancel);
+  root.expect_beside(worker.pid());
+  const auto restore = [&] {
+    try {
+      // From "pre-resume" on CRIU resumes what it restored even if told that something failed.
+      return converse(
+          worker, request, options.kernel_facts, notify, [&] { root.kill(); }, &cancel);
+    } catch (...) {
+      root.kill();  // before the worker ends: what it traces would run on then
+      throw;
+    }
+  };
+  const criu::Response response = restore();
   if (!response.success()) throw worker.failure("cannot restore");
   Child restored = root.take();
   worker.finish();
