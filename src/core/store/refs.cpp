@@ -49,21 +49,6 @@ std::string file_name(const RefName& name) {
   return file;
 }
 
-Ref read_ref(const fs::path& path) {
-  try {
-    std::string text = path.filename();
-    std::replace(text.begin(), text.end(), '%', '/');
-    const Json json = parse_json(read_text(path, 4096), "it");
-    const auto digest = Digest::parse(field<std::string>(json, "digest", "it"));
-    if (!digest) throw Error::corrupt("its digest is none");
-    return {RefName::parse(text), *digest, field<int64_t>(json, "created", "it")};
-  } catch (const Error& e) {
-    if (e.error_number() != 0) throw;
-    throw Error::corrupt("the reference " + path.string() + " is damaged: " + e.message(),
-                         "set it again or remove the file");
-  }
-}
-
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), size_t{0});
@@ -102,6 +87,21 @@ std::vector<Ref> with_prefix(const std::vector<Ref>& refs, std::string_view digi
 }
 
 }  // namespace
+
+Ref read_ref(const fs::path& path) {
+  try {
+    std::string text = path.filename();
+    std::replace(text.begin(), text.end(), '%', '/');
+    const Json json = parse_json(read_text(path, 4096), "it");
+    const auto digest = Digest::parse(field<std::string>(json, "digest", "it"));
+    if (!digest) throw Error::corrupt("its digest is none");
+    return {RefName::parse(text), *digest, field<int64_t>(json, "created", "it")};
+  } catch (const Error& e) {
+    if (e.error_number() != 0) throw;
+    throw Error::corrupt("the reference " + path.string() + " is damaged: " + e.message(),
+                         "set it again or remove the file");
+  }
+}
 
 RefName RefName::parse(std::string_view text) {
   RefName ref;

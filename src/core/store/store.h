@@ -131,9 +131,10 @@ class Store {
   class Scratch;
   Scratch scratch();
 
+  struct Impl;  ///< for this folder's own files
+
  private:
   friend class PackWriter;
-  struct Impl;
   explicit Store(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -24,6 +24,9 @@ struct Store::Impl {
 /// "image" or "snapshot".
 const char* to_string(RefKind kind);
 
+/// One reference from its file. Throws Error::corrupt naming the file if it is damaged.
+Ref read_ref(const std::filesystem::path& path);
+
 /// Names that atomic writes use until they rename: not yet there, or left over by a kill.
 inline bool is_aside(const std::filesystem::path& path) {
   return path.filename().native().starts_with('.');

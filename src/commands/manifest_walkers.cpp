@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands/manifest_walkers.h"
+
+#include "core/image/image.h"
+
+namespace coldstart {
+
+ManifestWalkers manifest_walkers() {
+  return {{RefKind::image, walk_image}};
+}
+
+}  // namespace coldstart
