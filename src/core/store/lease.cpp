@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is in use, and what is being made: files whose flock tells whether their owner lives.
 
+#include <algorithm>
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -36,6 +38,15 @@ void Store::Lease::release() noexcept {
   }
 }
 
+/// Says why a manifest is not there: removed, or, as a reference still leads to it, lost.
+void Store::missing(RefKind kind, const Digest& manifest) {
+  const std::string name = std::string("the ") + to_string(kind) + " " + manifest.text();
+  const std::vector<Ref> named = refs(kind);
+  if (std::none_of(named.begin(), named.end(), [&](const Ref& ref) { return ref.digest == manifest; }))
+    throw Error::not_found(name + " was removed");
+  throw Error::corrupt(name + " is missing from the store", "coldstart store fsck tells what else is wrong");
+}
+
 Store::Lease Store::lease(const std::string& purpose, const std::vector<ManifestName>& manifests) {
   // gc looks at leases under the exclusive lock: it sees none that is half made.
   const FileLock no_gc(impl_->lock_file(), FileLock::Mode::shared);
@@ -46,8 +57,7 @@ Store::Lease Store::lease(const std::string& purpose, const std::vector<Manifest
   std::string text;
   for (const auto& [kind, digest] : manifests) {
     impl_->packs.rescan();
-    if (!has(digest))
-      throw Error::not_found(std::string("the ") + to_string(kind) + " " + digest.text() + " was removed");
+    if (!has(digest)) missing(kind, digest);
     text += std::string(to_string(kind)) + " " + digest.text() + "\n";
   }
   write_full(fd.get(), as_bytes(text));

@@ -123,7 +123,8 @@ class Store {
 
   /// Content in use: `manifests` and all they lead to stay for as long as the lease lives, even when their
   /// refs are removed. Survives fork (the child's copy keeps it); dies with the process. Throws
-  /// Error::not_found if gc was faster. `purpose` is for people: "mount", "replica".
+  /// Error::not_found if gc was faster, Error::corrupt if a reference still leads there. `purpose` is for
+  /// people: "mount", "replica".
   class Lease;
   Lease lease(const std::string& purpose, const std::vector<ManifestName>& manifests);
 
@@ -136,6 +137,7 @@ class Store {
  private:
   friend class PackWriter;
   explicit Store(std::unique_ptr<Impl> impl);
+  [[noreturn]] void missing(RefKind kind, const Digest& manifest);
   std::unique_ptr<Impl> impl_;
 };
 
