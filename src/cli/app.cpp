@@ -58,9 +58,12 @@ struct Entry {
 };
 constexpr Entry entries[] = {
     {"Images", add_image},
+    {"Images", add_mount},
+    {"Images", add_umount},
     {"Store and host", add_store},
     {"Store and host", add_doctor},
     {"", add_lazy_pages},  // not for people
+    {"", add_serve_image},  // hidden: started by other commands
 };
 
 void add_commands(CLI::App& app, Session& session) {

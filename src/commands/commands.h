@@ -13,6 +13,9 @@ namespace coldstart {
 void add_doctor(CLI::App& app, Session& session);
 void add_image(CLI::App& app, Session& session);
 void add_lazy_pages(CLI::App& app, Session& session);
+void add_mount(CLI::App& app, Session& session);
+void add_serve_image(CLI::App& app, Session& session);
 void add_store(CLI::App& app, Session& session);
+void add_umount(CLI::App& app, Session& session);
 
 }  // namespace coldstart

@@ -44,7 +44,7 @@ class FuseMount {
 
 struct ServeOptions {
   unsigned threads = 8;
-  size_t cache_bytes = size_t{48} << 20;  ///< of decompressed chunks, in memory
+  size_t cache_bytes = size_t{32} << 20;  ///< of decompressed chunks, in memory
   /// Becomes readable when the server must end although the mount is still there; -1: never.
   int stop_fd = -1;
 };

@@ -25,24 +25,24 @@ constexpr const char* no_fuse_hint =
 
 /// Absolute and without symlinks; refused unless it is an empty folder.
 fs::path checked_mountpoint(const fs::path& folder) {
+  const std::string unmount = "coldstart umount " + folder.string();
+  const auto refuse = [&](const std::string& why, const std::string& hint = {}) {
+    throw Error::usage("cannot mount on " + folder.string() + ": " + why, hint);
+  };
   std::error_code error;
-  const fs::path path = fs::canonical(folder, error);
-  if (error) {
-    if (error.value() == ENOTCONN)
-      throw Error::usage(folder.string() + " is a mount whose server is dead",
-                         "coldstart umount " + folder.string());
-    throw Error::usage("cannot mount on " + folder.string() + ": " + error.message());
-  }
-  if (!fs::is_directory(path, error))
-    throw Error::usage("cannot mount on " + folder.string() + ": it is not a folder");
+  const auto fail_on_error = [&] {
+    if (error.value() == ENOTCONN) refuse("an image is mounted there whose server is dead", unmount);
+    if (error) refuse(error.message());
+  };
+  fs::path path = fs::canonical(folder, error);
+  fail_on_error();
+  const bool is_folder = fs::is_directory(path, error);
+  fail_on_error();
+  if (!is_folder) refuse("it is not a folder");
+  if (is_image_mount(path)) refuse("an image is mounted there", unmount);
   const bool empty = fs::is_empty(path, error);
-  if (error) throw Error::usage("cannot mount on " + folder.string() + ": " + error.message());
-  if (!empty) {
-    if (is_image_mount(path))
-      throw Error::usage("cannot mount on " + folder.string() + ": an image is mounted there",
-                         "coldstart umount " + folder.string());
-    throw Error::usage("cannot mount on " + folder.string() + ": it is not empty");
-  }
+  fail_on_error();
+  if (!empty) refuse("it is not empty");
   return path;
 }
 

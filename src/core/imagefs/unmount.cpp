@@ -8,7 +8,7 @@
 #include <set>
 
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/base/error.h"
@@ -91,8 +91,8 @@ std::string users_of(const fs::path& folder) {
 }
 
 bool server_is_dead(const fs::path& folder) {
-  struct stat status {};
-  return ::stat(folder.c_str(), &status) != 0 && errno == ENOTCONN;
+  struct statfs status {};  // never answered from a cache, as stat(2) is
+  return ::statfs(folder.c_str(), &status) != 0 && errno == ENOTCONN;
 }
 
 /// False if it is busy.
@@ -121,9 +121,10 @@ void unmount_image(const fs::path& folder) {
   if (!mount || mount->type != image_fs_type)
     throw Error("no image is mounted on " + folder.string(),
                 mount ? "what is mounted there is a " + mount->type + "; see umount(8)" : "");
-  if (server_is_dead(path)) return detach_mount(path);
-  if (!try_unmount(path))
+  if (try_unmount(path)) return;
+  if (!server_is_dead(path))
     throw Error(folder.string() + " is busy: used by " + users_of(path), "end what uses it, then try again");
+  detach_mount(path);
 }
 
 }  // namespace coldstart

@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `umount` of a mount in use fails and names who uses it; nothing changes for them.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_fuse
+
+mkdir -p "$TMP/tree/dir" "$TMP/at"
+echo content >"$TMP/tree/dir/file"
+coldstart image pack "$TMP/tree" -t tiny >"$TMP/packed"
+coldstart mount tiny "$TMP/at" >/dev/null
+
+(cd "$TMP/at/dir" && exec sleep 600) &
+sleeper=$!
+at_exit kill_and_wait "$sleeper"
+wait_for 10 test "$TMP/at/dir" -ef "/proc/$sleeper/cwd"
+assert_status 1 coldstart umount "$TMP/at"
+assert_contains "$err" "is busy: used by"
+assert_contains "$err" "(pid $sleeper)"
+assert_eq "$(cat "$TMP/at/dir/file")" content
+
+mkdir "$TMP/other"
+exec 7<"$TMP/at/dir/file"
+kill_and_wait "$sleeper" || true
+assert_status 1 coldstart umount "$TMP/at"
+assert_contains "$err" "(pid $$)"
+exec 7<&-
+mount -t tmpfs none "$TMP/at/dir"
+assert_status 1 coldstart umount "$TMP/at"
+assert_contains "$err" "the mount $TMP/at/dir"
+umount "$TMP/at/dir"
+coldstart umount "$TMP/at/"

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/imagefs/file_reader.h"
+
+#include <cerrno>
+#include <string>
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include "core/image/blob.h"
+
+using namespace coldstart;
+
+namespace {
+
+/// /dir/file: a hole of 100, 'a' * 50, 'b' * 30, a hole of 120000, 'c' * 10, a hole of 5.
+constexpr uint64_t file_size = 100 + 50 + 30 + 120000 + 10 + 5;
+constexpr uint32_t file_inode = 3;
+
+ImageReader sample() {
+  BlobSections s;
+  for (uint8_t i = 0; i < 3; ++i) {
+    ChunkRecord chunk{};
+    chunk.digest[0] = static_cast<uint8_t>('a' + i);
+    chunk.length = i == 0 ? 50 : i == 1 ? 30 : 10;
+    s.chunks.push_back(chunk);
+  }
+  s.extents = {{100, 0, 0}, {150, 1, 0}, {120180, 2, 0}};
+  s.entries.push_back({2, 3, s.add_text("dir")});
+  s.entries.push_back({3, 4, s.add_text("file")});
+  s.inodes.resize(3);
+  s.inodes[0] = {.mode = S_IFDIR | 0755, .links = 3, .first = 0, .count = 1, .parent = 1};
+  s.inodes[1] = {.mode = S_IFDIR | 0755, .links = 2, .first = 1, .count = 1, .parent = 1};
+  s.inodes[2] = {.mode = S_IFREG | 0644, .links = 1, .size = file_size, .first = 0, .count = 3};
+  s.total_bytes = file_size;
+  return ImageReader(s.assemble());
+}
+
+std::string whole_file() {
+  return std::string(100, '\0') + std::string(50, 'a') + std::string(30, 'b') + std::string(120000, '\0') +
+         std::string(10, 'c') + std::string(5, '\0');
+}
+
+void give_letters(const ChunkRecord& wanted, const ChunkCache::Keep& keep) {
+  keep(Digest{wanted.digest}, Bytes(wanted.length, static_cast<std::byte>(wanted.digest[0])));
+}
+
+std::string text(const Gather& gather) {
+  std::string all;
+  for (const iovec& piece : gather.pieces)
+    all.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+  CHECK(all.size() == gather.bytes);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("any range of a file with holes reads as it should") {
+  const ImageReader image = sample();
+  FileReader reader(image, 1000, give_letters);
+  const InodeRecord& file = image.inode(file_inode);
+  const std::string want = whole_file();
+  REQUIRE(want.size() == file_size);
+  for (const uint64_t from :
+       {0, 1, 99, 100, 101, 149, 150, 179, 180, 181, 70000, 120179, 120180, 120189, 120190})
+    for (const size_t size : {1, 2, 49, 50, 51, 80, 82, 5000, 120000, 1 << 20})
+      CHECK_MESSAGE(text(reader.read(file, from, size)) == want.substr(from, size), from << " + " << size);
+  CHECK(reader.read(file, file_size, 10).bytes == 0);
+  CHECK(reader.read(file, uint64_t{1} << 62, 10).bytes == 0);
+}
+
+TEST_CASE("seeking finds data and holes as lseek(2) says") {
+  const ImageReader image = sample();
+  const FileReader reader(image, 1000, give_letters);
+  const InodeRecord& file = image.inode(file_inode);
+  const auto data = [&](uint64_t from) { return reader.seek(file, from, true); };
+  const auto hole = [&](uint64_t from) { return reader.seek(file, from, false); };
+  CHECK(data(0) == 100);
+  CHECK(data(120) == 120);
+  CHECK(data(160) == 160);
+  CHECK(data(180) == 120180);
+  CHECK(data(120190) == -ENXIO);
+  CHECK(data(file_size) == -ENXIO);
+  CHECK(hole(0) == 0);
+  CHECK(hole(100) == 180);
+  CHECK(hole(155) == 180);
+  CHECK(hole(500) == 500);
+  CHECK(hole(120180) == 120190);
+  CHECK(hole(file_size) == -ENXIO);
+  CHECK(reader.allocated(file) == 90);
+}
+
+TEST_CASE("an inode's path is found for messages") {
+  const ImageReader image = sample();
+  CHECK(path_in_image(image, 1) == "/");
+  CHECK(path_in_image(image, 2) == "/dir");
+  CHECK(path_in_image(image, 3) == "/dir/file");
+}
