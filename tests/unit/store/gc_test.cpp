@@ -219,7 +219,7 @@ TEST_CASE_FIXTURE(GcFixture, "fault 3: fsck finds any changed byte of a pack, an
   for (size_t at = 0; at < good.size(); at += 7) {
     Bytes bad = good;
     bad[at] ^= std::byte{0x10};
-    write_file_atomic(pack, bad);
+    replace(pack, bad);
     CHECK_MESSAGE(!fsck().empty(), "byte " << at);
   }
   fs::remove(pack);

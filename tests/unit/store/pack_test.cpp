@@ -135,7 +135,7 @@ TEST_CASE_FIXTURE(StoreFixture, "fault 3: a flipped bit is found by who reads, a
   const fs::path pack = list(packs()).at(0);
   Bytes bytes = read_file(pack);
   bytes[2000] ^= std::byte{4};
-  write_file_atomic(pack, bytes);
+  replace(pack, bytes);
   const auto reader = Store::open(store->root());
   try {
     reader->read(digest);
@@ -166,7 +166,7 @@ TEST_CASE_FIXTURE(StoreFixture,
   CHECK_NOTHROW(PackFile(pack).check_index());
 
   const auto survives = [&](const Bytes& bytes) {
-    write_file_atomic(pack, bytes);
+    replace(pack, bytes);
     bool found = false;
     try {
       const PackFile file(pack);

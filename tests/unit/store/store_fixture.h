@@ -4,6 +4,8 @@
 
 #include <random>
 
+#include <fcntl.h>
+
 #include "core/store/store.h"
 
 namespace coldstart {
@@ -18,6 +20,11 @@ struct StoreFixture {
 
   std::filesystem::path packs() const { return store->root() / "packs"; }
 
+  /// A new file in place of `path`, at once: not fsynced, as thousands of them would take minutes.
+  static void replace(const std::filesystem::path& path, ByteSpan bytes) {
+    std::filesystem::remove(path);
+    write_full(open_file(path, O_WRONLY | O_CREAT | O_EXCL).get(), bytes);
+  }
   /// Text that compresses, different for each seed.
   static Bytes text(size_t bytes, unsigned seed) {
     std::string s;
