@@ -37,7 +37,8 @@ void add_global_options(CLI::App& app, Session& session, const std::shared_ptr<G
       ->type_name("FILE");
   app.set_version_flag("--version", std::string("coldstart " COLDSTART_VERSION),
                        "Print the version and exit");
-  app.parse_complete_callback([&session, options] {
+  app.parse_complete_callback([&app, &session, options] {
+    session.check_program(app);
     session.console.json = options->json;
     session.console.quiet = options->quiet;
     session.console.show_progress = !options->no_progress;
@@ -60,10 +61,17 @@ constexpr Entry entries[] = {
     {"Images", add_image},
     {"Images", add_mount},
     {"Images", add_umount},
+    {"Replicas", add_run},
+    {"Replicas", add_ps},
+    {"Replicas", add_logs},
+    {"Replicas", add_stop},
+    {"Replicas", add_exec},
     {"Store and host", add_store},
     {"Store and host", add_doctor},
-    {"", add_lazy_pages},  // not for people
-    {"", add_serve_image},  // hidden: started by other commands
+    // Started by other commands; not shown.
+    {"", add_lazy_pages},
+    {"", add_serve_image},
+    {"", add_replica_supervisor},
 };
 
 void add_commands(CLI::App& app, Session& session) {
@@ -130,6 +138,10 @@ int parse_and_run(CLI::App& app, std::vector<std::string> arguments, Session& se
   if (arguments[0] == "help") {  // "help image pack" is "image pack --help"
     arguments.erase(arguments.begin());
     arguments.emplace_back("--help");
+  }
+  if (const auto dashes = std::find(arguments.begin(), arguments.end(), "--"); dashes != arguments.end()) {
+    session.program.assign(dashes + 1, arguments.end());
+    arguments.erase(dashes, arguments.end());
   }
   std::reverse(arguments.begin(), arguments.end());
   try {

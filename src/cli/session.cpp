@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include <CLI/CLI.hpp>
 #include <unistd.h>
 
 #include "core/store/store.h"
@@ -12,6 +13,14 @@ namespace coldstart {
 std::shared_ptr<Store> Session::store() {
   if (!store_) store_ = Store::open(store_root);
   return store_;
+}
+
+void Session::check_program(const CLI::App& app) const {
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  if (!program.empty() && program_takers_.count(command) == 0)
+    throw Error::usage("'" + command->get_name() + "' takes no command after '--'",
+                       "coldstart " + command->get_name() + " --help");
 }
 
 Operation& Session::operation() {

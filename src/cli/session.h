@@ -4,11 +4,17 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "cli/console.h"
 #include "core/base/cancel.h"
 #include "core/timeline/operation.h"
+
+namespace CLI {
+class App;
+}
 
 namespace coldstart {
 
@@ -26,12 +32,20 @@ struct Session {
   bool verbose = false;
   int exit_status = 0;  ///< set by commands that hand on a program's own status
 
+  /// The words after "--": the program that run, snapshot and exec start. Kept apart from the options, so that
+  /// it is never read as one of them, nor as the name of an image.
+  std::vector<std::string> program;
+  /// Says that `command` takes such a program; to others it is a usage error.
+  void takes_program(const CLI::App* command) { program_takers_.insert(command); }
+  void check_program(const CLI::App& app) const;
+
   /// The store, opened on first use.
   std::shared_ptr<Store> store();
   /// The bundle that core's long operations take. Valid as long as the session.
   Operation& operation();
 
  private:
+  std::set<const CLI::App*> program_takers_;
   std::shared_ptr<Store> store_;
   std::unique_ptr<Progress> progress_;
   std::unique_ptr<Operation> operation_;

@@ -11,10 +11,16 @@
 namespace coldstart {
 
 void add_doctor(CLI::App& app, Session& session);
+void add_exec(CLI::App& app, Session& session);
 void add_image(CLI::App& app, Session& session);
 void add_lazy_pages(CLI::App& app, Session& session);
+void add_logs(CLI::App& app, Session& session);
 void add_mount(CLI::App& app, Session& session);
+void add_ps(CLI::App& app, Session& session);
+void add_replica_supervisor(CLI::App& app, Session& session);
+void add_run(CLI::App& app, Session& session);
 void add_serve_image(CLI::App& app, Session& session);
+void add_stop(CLI::App& app, Session& session);
 void add_store(CLI::App& app, Session& session);
 void add_umount(CLI::App& app, Session& session);
 

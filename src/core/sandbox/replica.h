@@ -5,6 +5,7 @@
 //   STORE/replicas/lock               held while a name is taken or leftovers are collected
 //   STORE/replicas/ID/lock            flocked by the replica's supervisor for its life: free means it is gone
 //   STORE/replicas/ID/state.json      what `ps` shows; replaced by rename
+//   STORE/replicas/ID/spec.json       the ReplicaSpec it was made of
 //   STORE/replicas/ID/stdout.log, stderr.log (and .1), supervisor.log
 //   STORE/replicas/ID/scratch/        the overlay's upper and work folders, the image's mount point; removed
 //                                     when the replica ends
@@ -15,6 +16,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/files.h"
@@ -33,6 +35,8 @@ enum class ReplicaState {
   lost     ///< its supervisor died; so did all that was inside
 };
 const char* to_text(ReplicaState state);
+const char* to_text(Net net);         ///< "host", "none", "private"
+Net net_from(std::string_view text);  ///< throws Error::usage
 
 /// One replica as the registry knows it. A plain value.
 struct Replica {
@@ -84,7 +88,8 @@ class Replicas {
   /// Makes a replica's folder and writes its state (starting). Fills in id and created. Throws Error if the
   /// name is taken by one that runs, or is none ([A-Za-z0-9][A-Za-z0-9_.-]*).
   ReplicaFolder create(Replica& replica);
-  /// Those that run, or all; newest first. One whose supervisor died reads as lost.
+  /// Those that run, or all; newest first. One whose supervisor died reads as lost, and is among those that
+  /// run until it is collected.
   std::vector<Replica> list(bool all) const;
   /// By id, unique prefix of one, or name (a running one before those that ended). Throws Error::not_found.
   Replica find(std::string_view which) const;

@@ -61,6 +61,7 @@ struct ProgramSpec {
   std::vector<std::string> environment;  ///< all of it, "K=V"
   std::string folder = "/";              ///< working folder, inside
   /// (ours, theirs) as in SpawnOptions: every other descriptor is closed. 0, 1 and 2 are ours if not named.
+  /// Ours -1: /dev/null, opened inside.
   std::vector<std::pair<int, int>> fds;
   /// The pid it must get inside; 0: any. Error if it is taken.
   pid_t pid_inside = 0;

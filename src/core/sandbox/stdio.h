@@ -21,6 +21,10 @@ struct Stdio {
   Fd in;   ///< read end of a pipe from the caller; none: /dev/null *of the inside* is to be opened
   Fd out;  ///< write ends of pipes
   Fd err;
+  /// For ProgramSpec::fds.
+  std::vector<std::pair<int, int>> fds() const {
+    return {{in ? in.get() : -1, 0}, {out.get(), 1}, {err.get(), 2}};
+  }
 };
 
 /// A log file that is moved to FILE.1 (over the one before) when it has `limit` bytes. One thread writes.
@@ -49,22 +53,25 @@ class OutputPump {
   Fd take_write_end();
   /// Starts pumping.
   void start();
-  /// True if any of the lines written so far (of the last 1000) matches. Thread-safe.
-  bool matches(const std::regex& pattern) const;
+  /// True if a line written so far matches, of those from number `from` on (which is moved past them) and of
+  /// the last 1000. Thread-safe.
+  bool matches(const std::regex& pattern, uint64_t& from) const;
   /// The last lines written. Thread-safe.
   std::string tail(size_t lines = 5) const;
 
  private:
   void run();
-  void take(ByteSpan bytes);
+  bool take(ByteSpan bytes);  // false: the caller takes no more
   void remember(std::string_view text);
 
   Pipe pipe_;
   Fd stop_;
   LogFile log_;
-  int caller_;
-  mutable std::mutex mutex_;  // guards lines_, partial_
+  const int caller_;
+  bool logging_ = true;
+  mutable std::mutex mutex_;  // guards lines_, dropped_, partial_
   std::deque<std::string> lines_;
+  uint64_t dropped_ = 0;  // lines before lines_
   std::string partial_;
   std::thread thread_;
 };

@@ -93,8 +93,9 @@ struct SupervisorFds {
 ReplicaSpec read_spec();
 
 /// The whole life of a replica: returns when it has ended and nothing of it is left. The calling process
-/// must be single-threaded and started with SupervisorFds. Tells the caller what happens; throws nothing.
-void supervise(const ReplicaSpec& spec, Launcher& launcher);
+/// must be single-threaded and started with SupervisorFds. Tells the caller what happens, errors included.
+/// `op.cancel` ends the replica.
+void supervise(const ReplicaSpec& spec, Launcher& launcher, Operation& op);
 
 /// What a program finds in its environment when nobody says otherwise: PATH, HOME, TERM.
 /// Of `wanted` ("K=V") later ones win.

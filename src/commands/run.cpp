@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands/commands.h"
+#include "commands/replica_options.h"
+#include "core/store/store.h"
+
+namespace coldstart {
+
+namespace {
+
+struct Options {
+  ReplicaOptions replica;
+  bool detach = false;
+};
+
+void run(Session& session, const Options& options) {
+  ReplicaSpec spec = options.replica.spec(session, session.program);
+  spec.stdin_from_caller = spec.output_to_caller = !options.detach;
+  Replicas replicas(session.store()->root());
+  replicas.collect();
+  ReplicaFront front(replicas, spec);
+  front.wait_ready(session.cancel);
+  if (!options.detach) {
+    session.exit_status = attend(front);
+    return;
+  }
+  front.detach();
+  session.console.line(front.id());
+  session.console.result({{"id", front.id()}, {"pid", front.pid()}});
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Session& session) {
+  auto options = std::make_shared<Options>();
+  auto* command = app.add_subcommand("run", "Run a command in an image: coldstart run IMAGE -- COMMAND…");
+  options->replica.add_root(*command);
+  command->add_flag("-d,--detach", options->detach, "Return once it runs; see ps, logs, stop, exec");
+  options->replica.add_place(*command);
+  session.takes_program(command);
+  command->callback([&session, options] { run(session, *options); });
+}
+
+}  // namespace coldstart

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/sandbox/caller_link.h"
+
+#include <cerrno>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/base/error.h"
+#include "core/base/log.h"
+
+namespace coldstart {
+
+CallerLink::CallerLink(Fd socket, CancelToken& cancel)
+    : socket_(std::move(socket)),
+      stop_(check(::eventfd(0, EFD_CLOEXEC), "cannot make an eventfd")),
+      cancel_(cancel),
+      thread_([this] { listen(); }) {}
+
+CallerLink::~CallerLink() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(stop_.get(), &one, sizeof one);  // cannot fail: it is 0
+  thread_.join();
+}
+
+void CallerLink::send(const OrderedJson& message) {
+  const std::string text = message.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  if (::send(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0)
+    log::debug("nobody listens to: {}", text);
+}
+
+void CallerLink::forward_signals_to(int pidfd) {
+  const std::lock_guard lock(mutex_);
+  target_ = pidfd;
+}
+
+bool CallerLink::take(std::string_view message) {
+  const Json json = parse_json(message, "the caller's message");
+  if (json.contains("detach")) return false;
+  const int signal = field<int>(json, "signal", "the caller's message");
+  const std::lock_guard lock(mutex_);
+  if (target_ >= 0 && ::syscall(SYS_pidfd_send_signal, target_, signal, nullptr, 0) != 0 && errno != ESRCH)
+    log::warn("cannot forward signal {}", signal);
+  return true;
+}
+
+void CallerLink::listen() {
+  char buffer[4096];
+  for (;;) {
+    pollfd polls[2] = {{socket_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+    if (::poll(polls, 2, -1) < 0) continue;  // EINTR: nothing else can happen to these
+    if (polls[1].revents != 0) return;
+    const ssize_t n = ::recv(socket_.get(), buffer, sizeof buffer, 0);
+    if (n < 0 && errno == EINTR) continue;
+    try {
+      if (n > 0 && take({buffer, static_cast<size_t>(n)})) continue;
+      if (n > 0) return;
+    } catch (const Error& e) {
+      log::warn("{}", e.message());
+      continue;
+    }
+    gone_ = true;
+    cancel_.cancel();
+    return;
+  }
+}
+
+}  // namespace coldstart
