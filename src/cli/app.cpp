@@ -186,6 +186,7 @@ std::unique_ptr<CLI::App> make_app(Session& session) {
   app->formatter(std::make_shared<HelpFormatter>());
   add_global_options(*app, session, std::make_shared<GlobalOptions>());
   app->option_defaults()->group("Options");
+  add_commands(*app, session);
   app->footer(
       "Examples:\n"
       "  coldstart image pack ./rootfs -t llm:v1\n"
@@ -194,7 +195,6 @@ std::unique_ptr<CLI::App> make_app(Session& session) {
       "  coldstart restore llm:warm -d\n"
       "\n"
       "'coldstart COMMAND --help' tells more of a command, 'man coldstart-COMMAND' all of it.");
-  add_commands(*app, session);
   return app;
 }
 

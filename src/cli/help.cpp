@@ -43,6 +43,13 @@ std::string entry(const std::string& label, const std::string& text) {
   return line + wrapped(text, text_column) + '\n';
 }
 
+/// "-t REF"
+std::string short_label_of(const CLI::Option& option) {
+  const std::string name =
+      option.get_snames().empty() ? "--" + option.get_lnames().at(0) : "-" + option.get_snames()[0];
+  return name + ' ' + value_name(option);
+}
+
 /// What the validators of an option say, the last one first.
 std::vector<std::string> validators_of(const CLI::Option& option) {
   std::vector<std::string> texts;
@@ -83,7 +90,7 @@ std::string positionals(const CLI::App& app) {
 std::string options(const CLI::App& app, const std::string& group, const std::string& title) {
   std::string text;
   for (const CLI::Option* o : app.get_options([](const CLI::Option* p) { return p->nonpositional(); }))
-    if (o->get_group() == group)
+    if (o->get_group() == group && (app.get_parent() == nullptr || !o->check_name("--help")))
       text += entry((o->get_snames().empty() ? "    " : "") + label_of(*o), text_of(*o));
   return text.empty() ? text : '\n' + title + ":\n" + text;
 }
@@ -121,6 +128,8 @@ std::string full_name(const CLI::App& command) {
 
 std::string usage_of(const CLI::App& command) {
   std::string text = full_name(command) + " [OPTIONS]";
+  for (const CLI::Option* o : command.get_options([](const CLI::Option* p) { return p->nonpositional(); }))
+    if (o->get_required()) text += ' ' + short_label_of(*o);
   for (const CLI::Option* o : command.get_options([](const CLI::Option* p) { return p->get_positional(); })) {
     if (o->get_group().empty()) continue;
     std::string word = value_name(*o);
