@@ -34,17 +34,21 @@ struct Place {
     if (value_of != nullptr) {
       if (value_of->check_name("--store")) store = word;
       value_of = nullptr;
-    } else if (only_arguments) {
-      ++arguments;
-    } else if (word == "--") {
+    } else if (!only_arguments && word == "--") {
       only_arguments = true;
-    } else if (word.size() > 1 && word[0] == '-') {
+    } else if (!only_arguments && word.size() > 1 && word[0] == '-') {
       take_option(word);
-    } else if (const CLI::App* command = arguments == 0 ? command_named(word) : nullptr) {
-      app = command;
     } else {
-      ++arguments;
+      take_argument(word);
     }
+  }
+
+  void take_argument(const std::string& word) {
+    const CLI::App* command = only_arguments || arguments > 0 ? nullptr : command_named(word);
+    if (command != nullptr)
+      app = command;
+    else
+      ++arguments;
   }
 
   void take_option(const std::string& word) {

@@ -38,7 +38,7 @@ Fd open_userfaultfd() {
 std::string probe_kernel() {
   utsname names{};
   check(::uname(&names), "cannot ask for the kernel's version");
-  const std::string found = fmt::format("Linux {} {}", names.release, names.machine);
+  std::string found = fmt::format("Linux {} {}", names.release, names.machine);
   if (compare_versions(names.release, least_kernel) < 0)
     throw Error(found + " is too old", fmt::format("use Linux {} or newer", least_kernel));
   return found;

@@ -23,7 +23,6 @@ struct Digest {
 
   std::string hex() const;   ///< 64 hex digits
   std::string text() const;  ///< "sha256:…"
-  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 mistakes it for a comparison with 0
   auto operator<=>(const Digest&) const = default;
 };
 
