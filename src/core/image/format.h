@@ -33,6 +33,8 @@ struct BlobHeader {
   std::array<SectionRange, static_cast<size_t>(Section::count)> sections;
 };
 
+static_assert(sizeof(BlobHeader) == 136);
+
 struct InodeRecord {
   uint32_t mode;  ///< type and permission bits, as in stat(2)
   uint32_t uid;

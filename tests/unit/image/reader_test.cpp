@@ -156,3 +156,17 @@ TEST_CASE("fault 7: a blob with any bytes flipped is refused or read within its 
     }
   }
 }
+
+TEST_CASE("the example of docs/format.md has the size that it says") {
+  BlobSections s;
+  s.total_bytes = 5;
+  s.inodes.resize(2);
+  s.inodes[0] = {.mode = S_IFDIR | 0755, .links = 2, .count = 1, .parent = 1};
+  s.inodes[1] = {.mode = S_IFREG | 0644, .links = 1, .size = 5, .count = 1};
+  s.entries = {{2, 1, s.add_text("a")}};
+  s.extents = {{0, 0, 0}};
+  s.chunks = {{{}, 5, 0}};
+  Bytes blob = s.assemble();
+  CHECK(blob.size() == 337);
+  CHECK(ImageReader(std::move(blob)).find("a") == 2);
+}
