@@ -8,6 +8,7 @@
 #include <bit>
 
 #include "core/base/error.h"
+#include "core/base/progress_task.h"
 #include "core/image/image.h"
 #include "core/image/path.h"
 #include "core/image/source.h"
@@ -122,9 +123,10 @@ PackStats build_image(std::shared_ptr<Store> store, TreeSource& source, const Bu
       options.chunk_bytes > (size_t{16} << 20))
     throw Error::usage("the chunk size must be a power of two from 4 KiB to 16 MiB");
   Builder builder(store, options, op);
-  op.progress.begin("packing", source.total_bytes());
-  builder.take(source);
-  op.progress.end();
+  {
+    const ProgressTask task(op.progress, "packing", source.total_bytes());
+    builder.take(source);
+  }
   return builder.publish(ref);
 }
 

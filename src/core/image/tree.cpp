@@ -94,6 +94,8 @@ void ImageTree::add(const SourceEntry& entry) {
     if (!S_ISDIR(entry.stat.st_mode) || entry.hard_link) throw Error::corrupt("the root is no folder");
     return set_folder(root, entry);
   }
+  if (static_cast<size_t>(std::count(entry.path.begin(), entry.path.end(), '/')) >= max_depth)
+    throw Error(fmt::format("{} is nested deeper than {} folders", shown(entry.path), max_depth));
   const uint32_t parent = folder_for(parent_of(entry.path));
   if (entry.hard_link) {
     const uint32_t node = find_node(entry.target);

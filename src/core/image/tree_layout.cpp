@@ -82,6 +82,8 @@ class TreeLayout {
       const uint64_t pieces = r.first;
       r.first = out_.extents.size();
       for (uint32_t i = 0; i < r.count; ++i) extent(tree_.pieces_[pieces + i]);
+      if (r.size > UINT64_MAX - out_.total_bytes)
+        throw Error::corrupt("the files have more than 2^64 bytes in all");
       out_.total_bytes += r.size;
     } else if (S_ISLNK(r.mode)) {
       r.first = out_.add_text(std::string_view(tree_.texts_).substr(r.first, r.size));

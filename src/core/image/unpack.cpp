@@ -14,6 +14,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/base/progress_task.h"
 #include "core/base/workers.h"
 #include "core/image/folder_stack.h"
 #include "core/image/frame_cache.h"
@@ -248,9 +249,10 @@ void unpack_image(Store& store, const ImageReader& image, const fs::path& folder
                   Operation& op) {
   auto span = op.timeline.span("image.unpack");
   Target target(folder);
-  op.progress.begin("unpacking", image.total_bytes());
-  Unpacker(store, image, folder, jobs, op).run();
-  op.progress.end();
+  {
+    const ProgressTask task(op.progress, "unpacking", image.total_bytes());
+    Unpacker(store, image, folder, jobs, op).run();
+  }
   target.keep();
 }
 

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "core/base/error.h"
+#include "core/base/progress_task.h"
 #include "core/base/workers.h"
 #include "core/image/image.h"
 #include "core/image/path.h"
@@ -107,10 +108,8 @@ class Verifier {
 
 VerifyResult verify_image(Store& store, const ImageReader& image, unsigned jobs, Operation& op) {
   auto span = op.timeline.span("image.verify");
-  op.progress.begin("verifying", image.total_bytes());
-  VerifyResult result = Verifier(store, image, op).run(jobs);
-  op.progress.end();
-  return result;
+  const ProgressTask task(op.progress, "verifying", image.total_bytes());
+  return Verifier(store, image, op).run(jobs);
 }
 
 }  // namespace coldstart
