@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/capture.h"
 #include "core/base/error.h"
 #include "core/base/exec_plan.h"
 #include "core/base/files.h"
@@ -115,40 +116,13 @@ void Child::end() noexcept {
 }
 
 Output run_program(const std::vector<std::string>& argv, std::chrono::milliseconds timeout, size_t limit) {
-  Pipe out = make_pipe();
-  Pipe err = make_pipe();
-  const Fd null = open_file("/dev/null", O_RDONLY);
-  SpawnOptions options;
-  options.argv = argv;
-  options.fds = {{null.get(), 0}, {out.write.get(), 1}, {err.write.get(), 2}};
-  Child child(options);
-  out.write.reset();
-  err.write.reset();
-
-  Output result;
-  const auto deadline = Clock::now() + timeout;
-  pollfd polls[2] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}};
-  std::string* into[2] = {&result.out, &result.err};
-  while (polls[0].fd >= 0 || polls[1].fd >= 0) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    if (left <= 0) throw Error(argv[0] + " did not end in time", {}, Exit::failed);
-    const int n = ::poll(polls, 2, static_cast<int>(left));
-    if (n < 0 && errno != EINTR) throw Error::sys("cannot poll " + argv[0]);
-    for (int i = 0; n > 0 && i < 2; ++i) {
-      if (polls[i].revents == 0) continue;
-      char buffer[16384];
-      const ssize_t got = ::read(polls[i].fd, buffer, sizeof buffer);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) throw Error::sys("cannot read what " + argv[0] + " says");
-      if (got == 0) polls[i].fd = -1;
-      into[i]->append(buffer, std::min(static_cast<size_t>(got), limit - std::min(limit, into[i]->size())));
-    }
-  }
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-  const std::optional<ExitState> exit = child.wait_for(std::max(left, std::chrono::milliseconds(0)));
-  if (!exit) throw Error(argv[0] + " did not end in time");
-  result.exit = *exit;
-  return result;
+  const auto start = [&](const FdPairs& fds) {
+    SpawnOptions options;
+    options.argv = argv;
+    options.fds = fds;
+    return Child(options);
+  };
+  return run_to_end(argv[0], start, timeout, nullptr, limit);
 }
 
 Fd open_pidfd(pid_t pid) {

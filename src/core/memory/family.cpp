@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/checkpoint/process_tree.h"
 
 namespace coldstart {
 
@@ -44,16 +45,6 @@ bool moves(pid_t pid) {
 }
 
 }  // namespace
-
-std::vector<pid_t> children_of(pid_t pid) {
-  std::vector<pid_t> children;
-  std::error_code gone;
-  for (const auto& task : fs::directory_iterator("/proc/" + std::to_string(pid) + "/task", gone)) {
-    std::ifstream in(task.path() / "children");
-    for (pid_t child = 0; in >> child;) children.push_back(child);
-  }
-  return children;
-}
 
 void Family::add(pid_t pid) {
   const std::lock_guard lock(mutex_);

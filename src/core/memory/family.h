@@ -37,7 +37,4 @@ class Family {
   std::map<pid_t, Fd> members_;
 };
 
-/// The direct children of a process; nothing if it is gone.
-std::vector<pid_t> children_of(pid_t pid);
-
 }  // namespace coldstart
