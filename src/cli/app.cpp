@@ -66,6 +66,9 @@ constexpr Entry entries[] = {
     {"Replicas", add_logs},
     {"Replicas", add_stop},
     {"Replicas", add_exec},
+    {"Snapshots", add_snapshot},
+    {"Snapshots", add_restore},
+    {"Snapshots", add_bench},
     {"Store and host", add_store},
     {"Store and host", add_doctor},
     // Started by other commands; not shown.

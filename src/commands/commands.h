@@ -10,6 +10,7 @@
 
 namespace coldstart {
 
+void add_bench(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_exec(CLI::App& app, Session& session);
 void add_image(CLI::App& app, Session& session);
@@ -18,8 +19,10 @@ void add_logs(CLI::App& app, Session& session);
 void add_mount(CLI::App& app, Session& session);
 void add_ps(CLI::App& app, Session& session);
 void add_replica_supervisor(CLI::App& app, Session& session);
+void add_restore(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_serve_image(CLI::App& app, Session& session);
+void add_snapshot(CLI::App& app, Session& session);
 void add_stop(CLI::App& app, Session& session);
 void add_store(CLI::App& app, Session& session);
 void add_umount(CLI::App& app, Session& session);

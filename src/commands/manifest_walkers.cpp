@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands/manifest_walkers.h"
 
+#include "core/checkpoint/manifest.h"
 #include "core/image/image.h"
 
 namespace coldstart {
 
 ManifestWalkers manifest_walkers() {
-  return {{RefKind::image, walk_image}};
+  return {{RefKind::image, walk_image}, {RefKind::snapshot, walk_snapshot}};
 }
 
 }  // namespace coldstart

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands/commands.h"
+#include "core/pipeline/restore.h"
 #include "core/sandbox/supervisor.h"
 
 namespace coldstart {
@@ -10,6 +11,7 @@ namespace {
 std::unique_ptr<Launcher> make_launcher(const Json& launch) {
   const auto kind = field<std::string>(launch, "kind", "the replica's spec");
   if (kind == "program") return std::make_unique<ProgramLauncher>();
+  if (kind == "restore") return std::make_unique<RestoreLauncher>();
   throw Error::corrupt("unknown kind of launcher: " + kind);
 }
 

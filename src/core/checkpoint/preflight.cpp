@@ -241,7 +241,7 @@ void require_dumpable(const Preflight& found, const DumpOptions& options) {
   if (connections > 0 && !options.tcp_close && !options.tcp_established)
     obstacles.push_back({found.processes.front(), status_field(found.processes.front(), "Name"),
                          fmt::format("has {} open TCP connections", connections),
-                         "let them be closed at the snapshot"});
+                         "close them first, or let them come back closed: --tcp-close"});
   if (obstacles.empty()) return;
   constexpr size_t shown = 3;
   std::vector<std::string> told;

@@ -18,14 +18,15 @@ OrderedJson to_json(const std::vector<StageTime>& stages) {
 void Chain::stage(const std::string& name, const std::function<void(StageTime&)>& run) {
   op_.cancel.check();
   StageTime time{name, 0, std::nullopt};
-  const auto start = Timeline::Clock::now();
-  {
-    Timeline::Span span = op_.timeline.span(name);
-    run(time);
-    if (time.bytes) span.arg("bytes", *time.bytes);
-    time.seconds = span.end();
-  }
-  if (watch_) watch_(time, start);
+  Timeline::Span span = op_.timeline.span(name);
+  run(time);
+  if (time.bytes) span.arg("bytes", *time.bytes);
+  time.seconds = span.end();
+  times_.push_back(std::move(time));
+}
+
+void Chain::add(StageTime time, Timeline::Clock::time_point start) {
+  op_.timeline.add(time.name, start, time.seconds, time.bytes ? Json{{"bytes", *time.bytes}} : Json());
   times_.push_back(std::move(time));
 }
 

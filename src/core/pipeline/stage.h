@@ -28,18 +28,17 @@ OrderedJson to_json(const std::vector<StageTime>& stages);
 /// it captured: when a later one throws, the caller's scope unwinds it. Not thread-safe.
 class Chain {
  public:
-  /// Told of each stage when it is done.
-  using Watch = std::function<void(const StageTime&, Timeline::Clock::time_point start)>;
-  explicit Chain(Operation& op, Watch watch = {}) : op_(op), watch_(std::move(watch)) {}
+  explicit Chain(Operation& op) : op_(op) {}
 
   /// Runs one stage; `run` may set the bytes it moved. Checks for cancellation before it.
   void stage(const std::string& name, const std::function<void(StageTime&)>& run);
+  /// A stage that ran elsewhere (in the supervisor of a replica).
+  void add(StageTime time, Timeline::Clock::time_point start);
   const std::vector<StageTime>& times() const { return times_; }
   double seconds() const;  ///< of all stages together
 
  private:
   Operation& op_;
-  Watch watch_;
   std::vector<StageTime> times_;
 };
 

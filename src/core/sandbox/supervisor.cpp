@@ -26,6 +26,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr const char* dump_lock = "dump.lock";
+
 /// STORE/replicas/ID/scratch, removed at the end.
 class Scratch {
  public:
@@ -78,7 +80,9 @@ class Life {
     make_sandbox();
     launch();
     wait_ready();
-    return wait_end();
+    const ExitState exit = wait_end();
+    const FileLock nobody_dumps(folder_ / dump_lock, FileLock::Mode::exclusive);
+    return exit;
   }
 
  private:
@@ -136,12 +140,12 @@ void Life::mount_image() {
 }
 
 void Life::make_sandbox() {
+  SandboxOptions options;
+  options.root = {image_ ? image_->folder() : spec_.rootfs, scratch_.path(), spec_.binds};
+  options.net = spec_.net;
+  LaunchContext c = context();
+  launcher_.prepare(options, c);  // reports stages of its own
   stage("sandbox", [&] {
-    SandboxOptions options;
-    options.root = {image_ ? image_->folder() : spec_.rootfs, scratch_.path(), spec_.binds};
-    options.net = spec_.net;
-    LaunchContext c = context();
-    launcher_.prepare(options, c);
     sandbox_.emplace(options);
     if (!spec_.ports.empty())
       proxy_.start(open_file("/proc/" + std::to_string(sandbox_->init_pid()) + "/ns/net", O_RDONLY));
@@ -243,6 +247,10 @@ OrderedJson live(const ReplicaSpec& spec, Launcher& launcher, Operation& op, Cal
 }
 
 }  // namespace
+
+FileLock keep_sandbox(const fs::path& folder) {
+  return FileLock(folder / dump_lock, FileLock::Mode::shared);
+}
 
 Child ProgramLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
   ProgramSpec program = context.spec.program;

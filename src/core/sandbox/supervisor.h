@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/cancel.h"
+#include "core/base/files.h"
 #include "core/base/json.h"
 #include "core/sandbox/ports.h"
 #include "core/sandbox/readiness.h"
@@ -96,6 +97,10 @@ ReplicaSpec read_spec();
 /// must be single-threaded and started with SupervisorFds. Tells the caller what happens, errors included.
 /// `op.cancel` ends the replica.
 void supervise(const ReplicaSpec& spec, Launcher& launcher, Operation& op);
+
+/// While this is held the replica in `folder` keeps its sandbox, even when its main process has ended: CRIU,
+/// which runs inside, ends the processes it has dumped before it is done itself.
+FileLock keep_sandbox(const std::filesystem::path& folder);
 
 /// What a program finds in its environment when nobody says otherwise: PATH, HOME, TERM.
 /// Of `wanted` ("K=V") later ones win.

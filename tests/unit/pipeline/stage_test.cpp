@@ -15,15 +15,16 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE_FIXTURE(Fixture, "a chain times its stages in order and puts them on the timeline") {
-  std::vector<std::string> told;
-  Chain chain(op, [&](const StageTime& s, Timeline::Clock::time_point) { told.push_back(s.name); });
+  Chain chain(op);
   chain.stage("one", [](StageTime& s) { s.bytes = 42; });
-  chain.stage("two", [](StageTime&) {});
+  chain.add({"two", 0.5, 7}, Timeline::Clock::now());
   REQUIRE(chain.times().size() == 2);
   CHECK(chain.times()[0].bytes == 42);
-  CHECK(told == std::vector<std::string>{"one", "two"});
+  CHECK(chain.times()[1].name == "two");
+  CHECK(chain.seconds() >= 0.5);
   REQUIRE(timeline.records().size() == 2);
   CHECK(timeline.records()[0].args["bytes"] == 42);
+  CHECK(timeline.records()[1].args["bytes"] == 7);
   CHECK(to_json(chain.times()).dump().find(R"("name":"one")") != std::string::npos);
 }
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Restoring: a snapshot becomes a replica again.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/checkpoint/images_cache.h"
+#include "core/checkpoint/manifest.h"
+#include "core/memory/memory.h"
+#include "core/sandbox/supervisor.h"
+#include "core/store/store.h"
+
+namespace coldstart {
+
+/// "auto" is the fastest that is safe.
+MemoryMode choose_memory_mode(std::string_view word);
+
+/// What the user may say of a restore. What is not said is as the snapshot has it.
+struct RestoreRequest {
+  std::string source;  ///< as the user named the snapshot, for `ps`
+  std::string name;
+  std::optional<Net> net;
+  std::vector<PortMapping> ports;
+  std::vector<Bind> binds;  ///< for each that the snapshot was taken with, one of the same target
+  std::optional<Readiness> ready;
+  std::string memory = "auto";
+};
+
+/// What a supervisor needs to restore `snapshot`. Throws Error::incompatible (exit 5) if this host does not
+/// fit it, Error::corrupt if it is not what was published: all before any process exists.
+ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequest& request);
+
+/// In the supervisor: the processes come from a snapshot. Stages memory and criu.restore. Must live as long
+/// as they.
+class RestoreLauncher final : public Launcher {
+ public:
+  /// The spec's `launch` must be as restore_spec() made it.
+  void prepare(SandboxOptions& options, LaunchContext& context) override;
+  Child launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) override;
+
+ private:
+  // From prepare() on.
+  std::shared_ptr<Store> store_;
+  std::optional<Store::Lease> lease_;
+  SnapshotManifest manifest_;
+  MemoryMode mode_ = MemoryMode::eager;
+  std::optional<ImagesFolder> files_;   // in use until all memory is in place
+  std::optional<MemoryServer> memory_;  // lazy mode: its end is the end of what still waits for memory
+};
+
+}  // namespace coldstart

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/pipeline/snapshot.h"
+
+#include <cerrno>
+#include <fstream>
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include "core/base/log.h"
+#include "core/checkpoint/images.h"
+#include "core/checkpoint/images_cache.h"
+#include "core/checkpoint/preflight.h"
+#include "core/image/image.h"
+#include "core/image/source.h"
+#include "core/pipeline/request.h"
+
+namespace coldstart {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Memory compresses fast or not at all.
+constexpr int memory_level = 1;
+
+/// A pipe's name is what CRIU calls it; other descriptors come back by themselves.
+std::vector<std::string> stdio_of(pid_t pid) {
+  std::vector<std::string> names;
+  for (int fd = 0; fd < 3; ++fd) {
+    std::error_code closed;
+    const std::string target = fs::read_symlink(fmt::format("/proc/{}/fd/{}", pid, fd), closed).string();
+    names.push_back(target.starts_with("pipe:[") ? target : std::string());
+  }
+  return names;
+}
+
+/// Of a path on the host, as the process's parent sees it: the supervisor of a replica, which has mounts of
+/// its own.
+fs::path seen_by_parent(pid_t pid, const fs::path& path) {
+  std::ifstream in(fmt::format("/proc/{}/status", pid));
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with("PPid:"))
+      return fmt::format("/proc/{}/root{}", std::stol(line.substr(5)), path.string());
+  throw Error(fmt::format("process {} is gone", pid));
+}
+
+/// True if the process sees another file system at `path` than we do.
+bool has_its_own(pid_t pid, const std::string& path) {
+  struct stat theirs {};
+  struct stat ours {};
+  if (::stat(fmt::format("/proc/{}/root{}", pid, path).c_str(), &theirs) != 0) return false;
+  return ::stat(path.c_str(), &ours) != 0 || theirs.st_dev != ours.st_dev;
+}
+
+/// One snapshot being taken.
+class Taking {
+ public:
+  Taking(std::shared_ptr<Store> store, const CriuHere& criu, const SnapshotSubject& subject,
+         const SnapshotEnding& ending, Operation& op)
+      : store_(std::move(store)),
+        criu_(criu),
+        subject_(subject),
+        ending_(ending),
+        op_(op),
+        scratch_(store_->scratch()),
+        files_(scratch_.path() / "files"),
+        // From the first chunk until the reference is set: no gc in between.
+        no_gc_(store_->root() / "lock", FileLock::Mode::shared) {}
+
+  void dump(StageTime& time) {
+    describe();
+    make_folders(files_);
+    DumpOptions options;
+    options.images = files_;
+    options.log = subject_.folder.empty() ? store_->root() / fmt::format("criu-dump-{}.log", subject_.pid)
+                                          : subject_.folder / "criu-dump.log";
+    options.kernel_facts = criu_.kernel_facts;
+    options.pid = manifest_.root_pid;
+    options.leave_running = ending_.leave_running;
+    decide_tcp(options);
+    const auto start = [this](const ProgramSpec& program) {
+      return start_in_namespaces_of(subject_.pid, program);
+    };
+    const auto notify = [this](std::string_view station) {
+      if (station == "post-dump") pack_written();
+    };
+    std::optional<FileLock> sandbox_stays;
+    if (!subject_.folder.empty()) sandbox_stays = keep_sandbox(subject_.folder);
+    criu_dump(criu_.program, options, start, notify, op_.cancel);
+    const ImagesSummary summary = summarize_images(files_);
+    manifest_.processes = static_cast<uint32_t>(summary.processes.size());
+    manifest_.memory_bytes = summary.memory_bytes();
+    time.bytes = manifest_.memory_bytes;
+  }
+
+  SnapshotResult publish(const RefName& reference, StageTime& time) {
+    fs::remove(files_ / "stats-dump");  // says how long the dump took: the same dump twice would differ
+    manifest_.criu = pack(files_);
+    PackWriter writer(store_, {}, op_);
+    const Digest digest = writer.put_now(to_bytes(manifest_.to_json()));
+    writer.finish();
+    store_->set_ref(RefKind::snapshot, reference, digest);
+    new_bytes_ += writer.new_stored_bytes();
+    stored_bytes_ += store_->stored_size(digest);
+    ImagesCache(store_->root()).adopt(files_, manifest_.criu);
+    time.bytes = new_bytes_;
+    return {digest, manifest_.processes, manifest_.memory_bytes, stored_bytes_, new_bytes_};
+  }
+
+ private:
+  /// A server that has just answered us may be about to close that connection: it is given a moment.
+  Preflight inspect_when_quiet() const {
+    using namespace std::chrono_literals;
+    for (auto waited = 0ms;; waited += 10ms) {
+      Preflight found = inspect_tree(subject_.pid);
+      if (found.connections_outside == 0 || ending_.tcp_close || waited > 1s) return found;
+      pollfd p{op_.cancel.fd(), POLLIN, 0};
+      if (::poll(&p, 1, 10) < 0 && errno != EINTR) throw Error::sys("cannot wait");
+      op_.cancel.check();
+    }
+  }
+
+  /// Refuses what cannot be dumped, before anything is frozen.
+  void decide_tcp(DumpOptions& options) {
+    const Preflight found = inspect_when_quiet();
+    if (ending_.tcp_close)
+      manifest_.tcp = TcpPolicy::close;
+    else if (found.connections_inside > 0 && found.connections_outside == 0)
+      manifest_.tcp = TcpPolicy::established;
+    options.tcp_close = manifest_.tcp == TcpPolicy::close;
+    options.tcp_established = manifest_.tcp == TcpPolicy::established;
+    require_dumpable(found, options);
+  }
+
+  /// All but what the dump tells.
+  void describe() {
+    const ReplicaSpec& spec = subject_.spec;
+    manifest_.image = spec.image;
+    manifest_.rootfs = spec.rootfs;
+    for (const Bind& bind : spec.binds) manifest_.binds.push_back(bind.target);
+    manifest_.command = spec.program.argv;
+    manifest_.environment = spec.program.environment;
+    manifest_.folder = spec.program.folder;
+    manifest_.net = spec.net;
+    manifest_.ready = spec.ready;
+    manifest_.warmups = subject_.warmups;
+    manifest_.root_pid = Sandbox::pid_inside(subject_.pid);
+    manifest_.stdio = stdio_of(subject_.pid);
+    manifest_.host = HostFacts::here(criu_.program.version());
+    manifest_.to_json();  // throws for what it cannot hold, before anything is frozen
+  }
+
+  /// Everything that the tree could have written to, while it is frozen.
+  void pack_written() {
+    const bool has_overlay = subject_.spec.image || !subject_.spec.rootfs.empty();
+    if (has_overlay)
+      manifest_.trees["/"] = pack(seen_by_parent(subject_.pid, subject_.folder / "scratch" / "upper"));
+    if (has_its_own(subject_.pid, "/dev/shm"))
+      manifest_.trees["/dev/shm"] = pack(fmt::format("/proc/{}/root/dev/shm", subject_.pid));
+  }
+
+  Digest pack(const fs::path& folder) {
+    BuildOptions options;
+    options.pack.level = memory_level;
+    const auto source = open_dir_source(folder);
+    const PackStats stats = build_image(store_, *source, options, std::nullopt, op_);
+    stored_bytes_ += stats.stored_bytes;
+    new_bytes_ += stats.new_bytes;
+    return stats.digest;
+  }
+
+  const std::shared_ptr<Store> store_;
+  const CriuHere& criu_;
+  const SnapshotSubject& subject_;
+  const SnapshotEnding& ending_;
+  Operation& op_;
+  const Store::Scratch scratch_;
+  const fs::path files_;  // CRIU's
+  FileLock no_gc_;
+  SnapshotManifest manifest_;
+  uint64_t stored_bytes_ = 0;
+  uint64_t new_bytes_ = 0;
+};
+
+}  // namespace
+
+SnapshotResult take_snapshot(const std::shared_ptr<Store>& store, const CriuHere& criu,
+                             const SnapshotSubject& subject, const RefName& reference,
+                             const SnapshotEnding& ending, Chain& chain, Operation& op) {
+  Taking taking(store, criu, subject, ending, op);
+  SnapshotResult result;
+  chain.stage("criu.dump", [&](StageTime& time) { taking.dump(time); });
+  chain.stage("store", [&](StageTime& time) { result = taking.publish(reference, time); });
+  return result;
+}
+
+void wait_ready(ReplicaFront& front, Chain& chain, Operation& op) {
+  front.wait_ready(op.cancel, [&](const std::string& name, auto start, double seconds, auto bytes) {
+    chain.add({name, seconds, bytes}, start);
+  });
+}
+
+void warm_up(const SnapshotSubject& subject, Chain& chain, Operation& op) {
+  if (subject.warmups.empty()) return;
+  chain.stage("warmup", [&](StageTime&) {
+    for (const std::string& warmup : subject.warmups) {
+      const Answer answer = ask({warmup}, {subject.pid, subject.spec.program.environment},
+                                subject.spec.ready.timeout, op.cancel);
+      if (!answer.ok) throw Error(fmt::format("the warm-up '{}' failed: {}", warmup, answer.reason));
+    }
+  });
+}
+
+}  // namespace coldstart
