@@ -6,7 +6,7 @@ T ?=
 SCRIPTS = $(shell git grep -lE '^(\#!/bin/bash|\# shellcheck shell=bash)' -- ':!*.md')
 SOURCES = $(shell git ls-files '*.cpp' '*.h')
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build install test demo bench format lint asan tsan clean
+.PHONY: help setup packages build install test demo bench format lint asan tsan fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ asan tsan: packages ## unit tests under the address or the thread sanitizer
 	@test -f build/$@/build.ninja || cmake --preset $@
 	@cmake --build --preset $@ -j $(JOBS) --target coldstart-unit
 	@build/$@/tests/unit/coldstart-unit
+
+fuzz: packages ## fuzz every parser of outside bytes for FUZZ_SECONDS (30) each
+	@test -f build/fuzz/build.ninja || cmake --preset fuzz
+	@cmake --build --preset fuzz -j $(JOBS)
+	@tests/fuzz/run
 
 clean: ## remove what was built (not what 'setup' got)
 	rm -rf build

@@ -156,7 +156,7 @@ class Unpacker {
   void file(const InodeRecord& inode, const std::string& name, const std::string& path) {
     Fd fd(::openat(open_.top(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) throw unpack_error("create", full(path));
-    auto file = std::make_shared<OpenFile>(std::move(fd), inode, full(path), 0);
+    const std::shared_ptr<OpenFile> file(new OpenFile{std::move(fd), inode, full(path), {}});
     const auto pieces = cut(image_.extents(inode));
     file->pieces = pieces.size();
     for (const auto& piece : pieces) {
