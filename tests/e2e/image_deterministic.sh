@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout 400
 # The same tree packed twice, by any number of threads, or copied elsewhere, is the same image and stores nothing new.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout 400
 # A tree with one of everything comes back from an image exactly as it went in.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout 400
 # A tar, plain or compressed, from a file or stdin, is the same image as the folder that it was made of.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
