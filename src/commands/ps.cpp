@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,8 +12,9 @@ namespace coldstart {
 namespace {
 
 std::string status_of(const Replica& r) {
-  if (r.exit) return r.exit->signal != 0 ? fmt::format("killed by signal {}", r.exit->signal)
-                                         : fmt::format("exited {}", r.exit->code);
+  if (r.exit)
+    return r.exit->signal != 0 ? fmt::format("killed by signal {}", r.exit->signal)
+                               : fmt::format("exited {}", r.exit->code);
   return to_text(r.state);
 }
 
@@ -25,13 +28,17 @@ void ps(Session& session, bool all) {
   const Replicas replicas(session.store_root);
   std::vector<std::vector<std::string>> rows;
   OrderedJson list = OrderedJson::array();
-  for (const Replica& r : replicas.list(all)) {
+  const std::vector<Replica> found = replicas.list(all);
+  for (const Replica& r : found) {
     rows.push_back({r.id, r.name.empty() ? "-" : r.name, r.source.empty() ? "(host)" : r.source, status_of(r),
                     r.alive() ? std::to_string(r.pid) : "-", ports_of(r), human_age(r.created)});
     list.push_back(r.to_json());
   }
   session.console.table({"ID", "NAME", "FROM", "STATUS", ">PID", "PORTS", "STARTED"}, rows);
   session.console.result(list);
+  // Shown once; then what the dead left behind is taken away.
+  if (std::any_of(found.begin(), found.end(), [](const Replica& r) { return r.state == ReplicaState::lost; }))
+    replicas.collect();
 }
 
 }  // namespace

@@ -16,9 +16,10 @@ void run(Session& session, const Options& options) {
   ReplicaSpec spec = options.replica.spec(session, session.program);
   spec.stdin_from_caller = spec.output_to_caller = !options.detach;
   Replicas replicas(session.store()->root());
-  replicas.collect();
   ReplicaFront front(replicas, spec);
-  front.wait_ready(session.cancel);
+  front.wait_ready(session.cancel, [&](const std::string& name, auto start, double seconds, auto) {
+    session.timeline.add(name, start, seconds);
+  });
   if (!options.detach) {
     session.exit_status = attend(front);
     return;

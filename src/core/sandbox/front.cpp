@@ -59,6 +59,14 @@ Fd memory_file(const std::string& text) {
   return fd;
 }
 
+std::string text_of(const ReplicaSpec& spec) {
+  try {
+    return spec.to_json().dump();
+  } catch (const OrderedJson::exception&) {
+    throw Error::usage("the command, its environment and all paths must be UTF-8");
+  }
+}
+
 Replica record_of(const ReplicaSpec& spec) {
   Replica record;
   record.name = spec.name;
@@ -81,10 +89,12 @@ struct ReplicaFront::Impl {
   Child supervisor;
   pid_t pid = 0, pid_inside = 0;
   bool ready = false;
+  const CancelToken* cancel = nullptr;
   std::optional<ExitState> ended;
 
   void spawn(const ReplicaSpec& spec, int lock);
   void take(const StageSink& report);
+  void forward(int signal);
   ~Impl();
 };
 
@@ -93,7 +103,7 @@ void ReplicaFront::Impl::spawn(const ReplicaSpec& spec, int lock) {
   check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "cannot make a socket");
   control = Fd(ends[0]);
   const Fd theirs(ends[1]);
-  const Fd document = memory_file(spec.to_json().dump());
+  const Fd document = memory_file(text_of(spec));
   const Fd null = open_file("/dev/null", O_RDWR);
   const Fd log = open_file(folder / "supervisor.log", O_WRONLY | O_CREAT | O_APPEND);
   Fd input_end;
@@ -149,6 +159,12 @@ void ReplicaFront::Impl::take(const StageSink& report) {
   }
 }
 
+void ReplicaFront::Impl::forward(int signal) {
+  const std::string message = R"({"signal": )" + std::to_string(signal) + "}";
+  // The supervisor may just have gone; its last message is still to be read then.
+  [[maybe_unused]] const ssize_t n = ::send(control.get(), message.data(), message.size(), MSG_NOSIGNAL);
+}
+
 ReplicaFront::Impl::~Impl() {
   control.reset();
   input.reset();
@@ -186,6 +202,7 @@ const std::optional<ExitState>& ReplicaFront::ended() const {
 }
 
 void ReplicaFront::wait_ready(const CancelToken& cancel, const StageSink& report) {
+  impl_->cancel = &cancel;
   while (!impl_->ready) {
     cancel.check();
     pollfd polls[2] = {{impl_->control.get(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}};
@@ -203,6 +220,8 @@ void ReplicaFront::detach() {
 
 ExitState ReplicaFront::attend(int signals) {
   StdinPump stdin_pump(std::move(impl_->input));
+  // What came between the last look at the token and the signalfd.
+  if (impl_->cancel != nullptr && impl_->cancel->signal() != 0) impl_->forward(impl_->cancel->signal());
   while (!impl_->ended) {
     pollfd polls[4] = {{impl_->control.get(), POLLIN, 0},
                        {signals, POLLIN, 0},
@@ -216,10 +235,7 @@ ExitState ReplicaFront::attend(int signals) {
     if (polls[1].revents != 0) {
       signalfd_siginfo info{};
       if (::read(signals, &info, sizeof info) != sizeof info) throw Error::sys("cannot read a signal");
-      const std::string message = R"({"signal": )" + std::to_string(info.ssi_signo) + "}";
-      // The supervisor may just have gone; its last message is still to be read.
-      [[maybe_unused]] const ssize_t n =
-          ::send(impl_->control.get(), message.data(), message.size(), MSG_NOSIGNAL);
+      impl_->forward(static_cast<int>(info.ssi_signo));
     }
     stdin_pump.step(polls[2].revents, polls[3].revents);
   }

@@ -34,7 +34,8 @@ class ReplicaFront {
   const std::string& id() const;
   /// Waits until the main process runs and is ready (spec.ready). Throws what the supervisor failed with;
   /// a program that ended meanwhile on its own is no error when there is nothing to be ready for (see
-  /// ended()). Cancelled: throws; the destructor undoes. Stages come to `report` as they end.
+  /// ended()). Cancelled: throws; the destructor undoes. `cancel` must outlive this object. Stages come to
+  /// `report` as they end.
   void wait_ready(const CancelToken& cancel, const StageSink& report = {});
   pid_t pid() const;  ///< of the main process, as seen from the host
   pid_t pid_inside() const;

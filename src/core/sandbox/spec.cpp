@@ -80,7 +80,7 @@ std::vector<std::string> program_environment(const std::vector<std::string>& wan
                                      "HOME=/root", "TERM=xterm"};
   for (const std::string& variable : wanted) {
     const std::string key = variable.substr(0, variable.find('=') + 1);
-    if (key.empty())
+    if (key.size() < 2)
       throw Error::usage("not an environment variable: '" + variable + "'", "it is NAME=VALUE");
     const auto same =
         std::find_if(result.begin(), result.end(), [&](const std::string& v) { return v.starts_with(key); });

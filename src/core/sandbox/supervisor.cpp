@@ -114,6 +114,7 @@ class Life {
   void wait_ready();
   ExitState wait_end();
   ExitState end_program();
+  [[noreturn]] void lose_image();
   void check_alive();
 
   const ReplicaSpec& spec_;
@@ -212,11 +213,20 @@ ExitState Life::wait_end() {
     if (::poll(polls, 3, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
     if (polls[0].revents != 0) return main_.wait();
     if (op_.cancel.cancelled()) return end_program();
-    if (polls[2].revents != 0) {
-      log::warn("the image server ended ({}); it is started again", image_server_.wait().status());
-      image_server_ = start_image_server(*image_, spec_.store, *spec_.image, op_.cancel, true);
-    }
+    if (polls[2].revents != 0) lose_image();
   }
+}
+
+/// The image's server died. Nobody answers readers any more: without our descriptor of the mount they get an
+/// error instead of waiting for ever, even those that cannot be killed.
+void Life::lose_image() {
+  const ExitState exit = image_server_.wait();
+  image_.reset();
+  throw Error("the process that served the image died (" +
+                  (exit.signal != 0 ? "signal " + std::to_string(exit.signal)
+                                    : "exit status " + std::to_string(exit.code)) +
+                  "), and the replica with it",
+              "its log is " + image_server_log(spec_.store).string());
 }
 
 /// Somebody wants the replica to end: as `stop` does it.
