@@ -26,10 +26,10 @@ void show(Console& console, const RefName& reference, const SnapshotResult& resu
           double seconds) {
   for (const StageTime& stage : chain.times())
     console.note(fmt::format("{:12} {:>9}", stage.name, human_seconds(stage.seconds)));
-  console.line(fmt::format("{}  {}  {} processes, {} of memory, {} new in the store, {}", reference.text(),
+  console.line(fmt::format("{}  {}  {} process{}, {} of memory, {} new in the store, {}", reference.text(),
                            result.digest.text().substr(0, 19), result.processes,
-                           human_bytes(result.memory_bytes), human_bytes(result.new_bytes),
-                           human_seconds(seconds)));
+                           result.processes == 1 ? "" : "es", human_bytes(result.memory_bytes),
+                           human_bytes(result.new_bytes), human_seconds(seconds)));
   console.result({{"reference", reference.text()},
                   {"digest", result.digest.text()},
                   {"processes", result.processes},
