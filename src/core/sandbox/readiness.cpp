@@ -8,6 +8,7 @@
 #include <optional>
 
 #include <curl/curl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -209,17 +210,18 @@ Readiness Readiness::from_json(const Json& json, const std::string& document) {
 void wait_until_ready(const Readiness& readiness, const ReadyTarget& target, const CancelToken& cancel) {
   const std::regex pattern = compile(readiness);
   const Wait wait{target, cancel, Clock::now() + readiness.timeout};
+  std::string said;  // the last answer that the deadline did not cut short
   for (milliseconds interval(2);; interval = std::min(interval * 3 / 2, milliseconds(50))) {
     const Answer answer = attempt(readiness, pattern, wait);
     if (!answer) return;
     wait.check();
+    if (said.empty() || wait.left().count() > 0) said = *answer;
     if (wait.left().count() == 0) {
       const std::string last = target.last_words();
-      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(readiness.timeout).count();
-      throw Error("waited " + std::to_string(seconds) + " s in vain for " + readiness.text() +
-                      " (last answer: " + *answer + ")",
-                  last.empty() ? "give it more time with --timeout" : "its last words: " + last,
-                  Exit::failed);
+      throw Error(
+          fmt::format("waited {:g} s in vain for {} (last answer: {})",
+                      std::chrono::duration<double>(readiness.timeout).count(), readiness.text(), said),
+          last.empty() ? "give it more time with --timeout" : "its last words: " + last, Exit::failed);
     }
     wait.pause(-1, interval);
   }

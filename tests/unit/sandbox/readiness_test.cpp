@@ -101,7 +101,7 @@ TEST_CASE("past the timeout the error has what was waited for, the last answer a
   ReadyTarget target;
   target.last_words = [] { return "loading weights"; };
   const std::string failure =
-      failure_of(when(Readiness::Kind::url, server.url(), milliseconds(100)), target, cancel);
+      failure_of(when(Readiness::Kind::url, server.url(), milliseconds(1000)), target, cancel);
   has(failure, server.url());
   has(failure, "HTTP 503");
   has(failure, "loading weights");
