@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/criu_log.h"
 
+#include <algorithm>
 #include <array>
-#include <optional>
 #include <regex>
 #include <vector>
 
@@ -24,18 +24,14 @@ struct Cause {
 // Looked for in the whole log, those first that explain the others.
 constexpr auto causes = std::to_array<Cause>({
     {R"(File (\S+) has bad (?:size|mode|build-ID|checksum).*)",
-     "$1 is not the file it was when the snapshot was taken",
+     "/$1 is not the file it was when the snapshot was taken",
      "bring that file back; files of an image stay as they are, so prefer a snapshot taken in an image",
      Exit::incompatible},
     {R"(Can't open file (\S+) on restore: No such file.*)", "/$1 is missing where it is restored",
      "bring that file back; files of an image stay as they are, so prefer a snapshot taken in an image",
      Exit::incompatible},
-    {R"(.*(?:cpu:|CPU).*(?:capabilities|features?|not supported|xsave).*)", "",
-     "restore on a host with the same CPU", Exit::incompatible},
     {R"(Can't get rlimit.*)", "a process of another user cannot be dumped without CAP_SYS_RESOURCE",
      "give coldstart CAP_SYS_RESOURCE, or run the server as root inside", Exit::missing},
-    {R"(.*(?:needs? to be|must be) root.*|.*CAP_\w+ .*(?:missing|required).*)", "", "run as root",
-     Exit::missing},
     {R"(.*Connected TCP socket.*)", "there are open TCP connections",
      "close them first, or let them come back closed: --tcp-close"},
     {R"(unix: (?:External socket|Can't dump half of|FATAL: Peer|Can't connect).*)",
@@ -57,21 +53,29 @@ constexpr auto causes = std::to_array<Cause>({
     {R"(Unseizable non-zombie (\d+).*)", "process $1 (as numbered inside) is traced by another",
      "end the debugger or tracer"},
     {R"(Can't fork for (\d+): File exists.*)", "pid $1 is taken", "restore into a pid namespace of its own"},
-    {R"(.*(?:Can't find|no) .*controlling terminal.*|.*consider using --shell-job.*|.*pts .*)",
-     "there is a terminal", "run the server without a terminal"},
+    {R"(tty: Found slave peer.*)", "there is a terminal", "run the server without a terminal"},
+    {R"(Can't dump ghost file (\S+) of (\d+) size.*)", "$1 is deleted but open, and has $2 bytes",
+     "let the server close it before the snapshot"},
+    {R"(inet: Unsupported proto 262.*)", "there is a multipath TCP socket",
+     "for a Go program set GODEBUG=multipathtcp=0"},
 });
 
 // Said on every start, or only a consequence of something said before.
 constexpr auto no_causes = std::to_array<std::string_view>(
     {"RLIMIT_NOFILE", "Unable to create tun", "Dumping FAILED", "Restoring FAILED"});
 
-/// The texts of the lines that CRIU marks as errors.
+/// The texts of the lines that CRIU marks as errors: "… Error (criu/file.c:12): TEXT".
 std::vector<std::string> errors_in(std::string_view log) {
-  static const std::regex line(R"((?:^|\n)[^\n]*?Error \([^)\n]*\): ([^\n]*))");
+  constexpr std::string_view mark = "Error (";
+  constexpr std::string_view text = "): ";
   std::vector<std::string> result;
-  const std::string text(log);
-  for (std::sregex_iterator it(text.begin(), text.end(), line), end; it != end; ++it)
-    result.push_back((*it)[1]);
+  while (!log.empty()) {
+    const std::string_view line = log.substr(0, log.find('\n'));
+    log.remove_prefix(std::min(line.size() + 1, log.size()));
+    const size_t marked = line.find(mark);
+    const size_t start = marked == std::string_view::npos ? marked : line.find(text, marked);
+    if (start != std::string_view::npos) result.emplace_back(line.substr(start + text.size()));
+  }
   return result;
 }
 

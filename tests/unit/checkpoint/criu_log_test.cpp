@@ -47,3 +47,32 @@ TEST_CASE("a CRIU that could not even start is told too") {
   CHECK(criu_error("cannot dump", "").message() == "cannot dump: CRIU gives no reason");
   CHECK(criu_error("cannot dump", "one\ntwo\n\n").message() == "cannot dump: CRIU says: two");
 }
+
+TEST_CASE("known causes are told in plain words") {
+  const std::pair<const char*, const char*> known[] = {
+      {"inet: Connected TCP socket, consider using --tcp-established option.",
+       "there are open TCP connections"},
+      {"unix: External socket is used. Consider using --ext-unix-sk option.",
+       "a unix socket is connected to a process outside of the snapshot"},
+      {"unix: FATAL: Peer 45758 unresolved for 45759",
+       "a unix socket is connected to a process outside of the snapshot"},
+      {"Can't lookup mount=21 for fd=3 path=/q",
+       "descriptor 3 is /q of a file system that is not mounted inside"},
+      {"fsnotify: \tCan't dump that handle", "a file that is watched by inotify cannot be found again"},
+      {"Can't dump nested ipc namespace for 43", "a process has a ipc namespace of its own"},
+      {"Can't restore sub-task in NS (cflags 40000000)", "a process has a network namespace of its own"},
+      {"Unseizable non-zombie 43 found, state S, err -1/10",
+       "process 43 (as numbered inside) is traced by another"},
+      {"tty: Found slave peer index 0 without correspond master peer", "there is a terminal"},
+      {"Can't dump ghost file /tmp/gone of 83886080 size, increase limit",
+       "/tmp/gone is deleted but open, and has 83886080 bytes"},
+      {"inet: Unsupported proto 262 for socket 21a09", "there is a multipath TCP socket"},
+      {"Can't open file tmp/log on restore: No such file or directory",
+       "/tmp/log is missing where it is restored"},
+      {"Task 2 with SysVIPC shmem map @7fdfc7ddf000 doesn't live in IPC ns",
+       "there is System V shared memory, which cannot be told from the host's"},
+  };
+  for (const auto& [line, says] : known)
+    CHECK(criu_error("cannot dump", "Error (criu/x.c:1): " + std::string(line) + "\n").message() ==
+          "cannot dump: " + std::string(says));
+}
