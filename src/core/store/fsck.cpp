@@ -51,7 +51,7 @@ Store::FsckResult Checker::run() {
   for (const auto& pack : packs) total += pack->file_bytes();
   op_.progress.begin("checking packs", total);
   {
-    Workers workers(default_jobs(), 2 * default_jobs());
+    Workers workers(default_jobs(), size_t{2} * default_jobs());
     for (const auto& pack : packs) {
       for (const PackFrame& frame : pack->frames()) {
         op_.cancel.check();
