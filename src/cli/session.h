@@ -32,8 +32,8 @@ struct Session {
   bool verbose = false;
   int exit_status = 0;  ///< set by commands that hand on a program's own status
 
-  /// The words after "--": the program that run, snapshot and exec start. Kept apart from the options, so that
-  /// it is never read as one of them, nor as the name of an image.
+  /// The words after "--": the program that run, snapshot and exec start. Kept apart from the options, so
+  /// that it is never read as one of them, nor as the name of an image.
   std::vector<std::string> program;
   /// Says that `command` takes such a program; to others it is a usage error.
   void takes_program(const CLI::App* command) { program_takers_.insert(command); }

@@ -32,6 +32,7 @@ start_page_server() {
   mkfifo "$TMP/status"
   "$COLDSTART" --json lazy-pages --images-dir "$IMAGES" --work-dir "$WORK" --status-fd 5 -o pages.log -v4 "$@" \
     5>"$TMP/status" >"$TMP/served.json" 2>"$TMP/served.err" &
+  # shellcheck disable=SC2034 # for those who source this
   page_server=$!
   head -c 1 "$TMP/status" >/dev/null
 }

@@ -16,6 +16,7 @@ get_in() {
 # restored SNAPSHOT OPTION...: its id
 restored() { coldstart --json restore -d "$@" | jq -r '.replicas[0].id'; }
 # The servers, seen inside.
+# shellcheck disable=SC2034 # for those who source this
 servers=(--rootfs / --bind "$SERVERS:/mnt:ro")
 # No process, mount or temporary of ours is left.
 assert_nothing_left() {
