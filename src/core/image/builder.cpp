@@ -19,7 +19,6 @@ namespace coldstart {
 namespace {
 
 constexpr size_t zero_block = 4096;  // holes are found at this granularity
-constexpr size_t blob_chunk = size_t{1} << 20;
 
 class Builder {
  public:
@@ -43,8 +42,8 @@ class Builder {
     const BlobSections sections = tree_.finish();
     const Bytes blob = sections.assemble();
     ImageManifest manifest;
-    for (size_t at = 0; at < blob.size(); at += blob_chunk) {
-      const auto piece = ByteSpan(blob).subspan(at, std::min(blob_chunk, blob.size() - at));
+    for (size_t at = 0; at < blob.size(); at += blob_chunk_bytes) {
+      const auto piece = ByteSpan(blob).subspan(at, std::min(blob_chunk_bytes, blob.size() - at));
       manifest.blob_chunks.push_back(writer_.put_now({piece.begin(), piece.end()}));
     }
     manifest.blob_bytes = blob.size();

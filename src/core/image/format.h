@@ -17,6 +17,8 @@ namespace coldstart {
 inline constexpr std::array<char, 8> blob_magic = {'c', 's', 'i', 'm', 'a', 'g', 'e', '\0'};
 inline constexpr uint32_t blob_version = 1;
 inline constexpr uint32_t root_inode = 1;
+/// In the store a blob is cut into chunks of this size; the last one is what is left.
+inline constexpr size_t blob_chunk_bytes = size_t{1} << 20;
 
 enum class Section : uint32_t { inodes, entries, extents, chunks, xattrs, xattr_refs, names, count };
 

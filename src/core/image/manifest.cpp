@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/base/json.h"
+#include "core/base/workers.h"
 #include "core/image/image.h"
 
 namespace coldstart {
@@ -66,13 +69,22 @@ ImageManifest read_image_manifest(Store& store, const Digest& image) {
 }
 
 ImageReader open_image(Store& store, const ImageManifest& manifest) {
-  Bytes blob;
-  for (const Digest& digest : manifest.blob_chunks) {
-    append(blob, store.read(digest));
-    if (blob.size() > manifest.blob_bytes) break;
-  }
-  if (blob.size() != manifest.blob_bytes)
+  const size_t count = manifest.blob_chunks.size();
+  if (count != (manifest.blob_bytes + blob_chunk_bytes - 1) / blob_chunk_bytes)
     throw Error::corrupt("image metadata: its chunks do not have the size that the manifest says");
+  Bytes blob(manifest.blob_bytes);
+  const auto read = [&](size_t number) {
+    const size_t at = number * blob_chunk_bytes;
+    const size_t size = std::min(blob_chunk_bytes, blob.size() - at);
+    store.read_into(manifest.blob_chunks[number], MutableByteSpan(blob).subspan(at, size));
+  };
+  if (count <= 2) {
+    for (size_t i = 0; i < count; ++i) read(i);
+  } else {
+    Workers workers(default_jobs(), count);
+    for (size_t i = 0; i < count; ++i) workers.submit([&read, i] { read(i); });
+    workers.wait();
+  }
   return ImageReader(std::move(blob));
 }
 
