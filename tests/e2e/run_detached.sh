@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A detached replica: run -d returns once it runs; ps, logs, exec and stop find it by id, prefix or name (fault 16).
+# shellcheck disable=SC2016 # what is quoted is for the shell inside
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root

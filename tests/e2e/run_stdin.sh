@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # In the foreground stdin, stdout and stderr are the caller's, through pipes; a reader that leaves ends the program.
+# shellcheck disable=SC2016 # what is quoted is for the shell inside
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root

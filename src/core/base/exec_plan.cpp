@@ -41,8 +41,10 @@ std::vector<std::string> candidates(const std::string& program, const std::strin
   if (program.empty()) return result;
   for (size_t at = 0; at <= path.size();) {
     const size_t end = std::min(path.find(':', at), path.size());
-    const std::string folder = path.substr(at, end - at);
-    result.push_back(folder.empty() ? "./" + program : folder + "/" + program);
+    std::string file = end == at ? "." : path.substr(at, end - at);
+    file += '/';
+    file += program;
+    result.push_back(std::move(file));
     at = end + 1;
   }
   return result;

@@ -62,7 +62,7 @@ PortMapping PortMapping::parse(std::string_view text) {
 }
 
 std::string PortMapping::text() const {
-  const std::string ports = std::to_string(host) + ':' + std::to_string(inside);
+  std::string ports = std::to_string(host) + ':' + std::to_string(inside);
   if (address.empty()) return ports;
   return (address.find(':') == std::string::npos ? address : '[' + address + ']') + ':' + ports;
 }
