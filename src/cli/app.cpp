@@ -13,6 +13,7 @@
 #include "commands/commands.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
+#include "core/sandbox/replica.h"
 #include "core/store/store.h"
 
 namespace coldstart {
@@ -112,8 +113,13 @@ int show_parse_outcome(CLI::App& app, const CLI::ParseError& outcome, Console& c
 std::vector<std::string> names_in_store(NameKind kind, const std::string& store) {
   const std::filesystem::path root = store.empty() ? default_store_root() : std::filesystem::path(store);
   std::vector<std::string> names;
-  if (kind == NameKind::replica || !std::filesystem::exists(root / "format")) return names;
+  if (!std::filesystem::exists(root / "format")) return names;
   try {
+    if (kind == NameKind::replica) {
+      for (const Replica& replica : Replicas(root).list(false))
+        names.push_back(replica.name.empty() ? replica.id : replica.name);
+      return names;
+    }
     const RefKind refs = kind == NameKind::image ? RefKind::image : RefKind::snapshot;
     for (const Ref& ref : Store::open(root)->refs(refs)) names.push_back(ref.name.text());
   } catch (const Error& e) {

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include "cli/help.h"
 #include "core/store/store.h"
 
 namespace coldstart {
@@ -15,12 +16,19 @@ std::shared_ptr<Store> Session::store() {
   return store_;
 }
 
+void Session::takes_program(CLI::App* command) {
+  command->add_option("CMD", stray_words_, "The program to run and its arguments, behind '--'");
+}
+
 void Session::check_program(const CLI::App& app) const {
   const CLI::App* command = &app;
   while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
-  if (!program.empty() && program_takers_.count(command) == 0)
-    throw Error::usage("'" + command->get_name() + "' takes no command after '--'",
-                       "coldstart " + command->get_name() + " --help");
+  if (!stray_words_.empty())
+    throw Error::usage("unexpected argument '" + stray_words_[0] + "'",
+                       "the program to run stands behind '--'");
+  if (!program.empty() && command->get_option_no_throw("CMD") == nullptr)
+    throw Error::usage("'" + full_name(*command) + "' takes no program behind '--'",
+                       full_name(*command) + " --help");
 }
 
 Operation& Session::operation() {

@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -36,7 +35,8 @@ struct Session {
   /// that it is never read as one of them, nor as the name of an image.
   std::vector<std::string> program;
   /// Says that `command` takes such a program; to others it is a usage error.
-  void takes_program(const CLI::App* command) { program_takers_.insert(command); }
+  void takes_program(CLI::App* command);
+  /// Throws Error::usage for a program where none is taken, and for words of one that are not behind "--".
   void check_program(const CLI::App& app) const;
 
   /// The store, opened on first use.
@@ -45,7 +45,7 @@ struct Session {
   Operation& operation();
 
  private:
-  std::set<const CLI::App*> program_takers_;
+  std::vector<std::string> stray_words_;  // that may be a program's, but stand before "--"
   std::shared_ptr<Store> store_;
   std::unique_ptr<Progress> progress_;
   std::unique_ptr<Operation> operation_;

@@ -71,8 +71,11 @@ Error unknown_option(const CLI::App& at, const std::string& word) {
   std::string near = nearest(name, names);
   // "-json" is a habit from other tools.
   if (near.empty() && !name.starts_with("--") && name.size() > 2) near = nearest('-' + name, names);
-  return Error::usage(fmt::format("unknown option '{}'", name),
-                      near.empty() ? see_help(at) + " lists the options" : "did you mean '" + near + "'?");
+  const bool takes_program = at.get_option_no_throw("CMD") != nullptr;
+  const std::string hint = !near.empty()   ? "did you mean '" + near + "'?"
+                           : takes_program ? "what is the program's own stands behind '--'"
+                                           : see_help(at) + " lists the options";
+  return Error::usage(fmt::format("unknown option '{}'", name), hint);
 }
 
 /// CLI11's own sentence, in better words where it has a poor one.

@@ -65,6 +65,10 @@ void cold_start(Session& session, Options options) {
 void add_bench(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("bench", "Time cold starts");
+  command->footer(
+      "Examples:\n"
+      "  coldstart bench cold-start llm:warm\n"
+      "  coldstart bench cold-start llm:warm -r 10 --drop-caches --export-markdown figures.md");
   command->require_subcommand(1);
   auto* cold = command->add_subcommand(
       "cold-start", "A plain start, plain CRIU and ours in turn, each to the first right answer");

@@ -48,8 +48,10 @@ void exec(Session& session, const Options& options) {
 
 void add_exec(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
-  auto* command =
-      app.add_subcommand("exec", "Run one more command in a replica: coldstart exec REPLICA -- COMMAND…");
+  auto* command = app.add_subcommand("exec", "Run one more command in a replica");
+  command->footer(
+      "Examples:\n"
+      "  coldstart exec server -- ps aux");
   command->add_option("replica", options->which, "Id or name")->required()->type_name("REPLICA");
   command->add_option("-e,--env", options->environment, "Environment variable of the program (repeatable)")
       ->type_name("NAME=VALUE")

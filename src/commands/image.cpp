@@ -257,6 +257,11 @@ CLI::App* add_on_reference(CLI::App& image, const char* name, const char* what,
 void add_image(CLI::App& app, Session& session) {
   auto* image = app.add_subcommand("image", "Make images and look after them");
   image->require_subcommand(1);
+  image->footer(
+      "Examples:\n"
+      "  coldstart image pack ./rootfs -t llm:v1\n"
+      "  docker export CONTAINER | coldstart image pack - -t llm:v1\n"
+      "  coldstart image unpack llm:v1 ./copy");
   add_pack(*image, session);
 
   image->add_subcommand("ls", "List images")->callback([&session] { list(session); });

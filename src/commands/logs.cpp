@@ -80,6 +80,9 @@ void logs(Session& session, const Options& options) {
 void add_logs(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("logs", "What a replica wrote to its standard output and error");
+  command->footer(
+      "Examples:\n"
+      "  coldstart logs -f server");
   command->add_option("replica", options->which, "Id or name")->required()->type_name("REPLICA");
   command->add_flag("-f,--follow", options->follow, "Go on until it ends");
   auto* only_out = command->add_flag("--stdout", options->only_out, "Only its standard output");

@@ -51,6 +51,9 @@ void mount_image(Session& session, const MountArguments& arguments) {
 
 void add_mount(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("mount", "Mount an image: lazy, read-only, usable at once");
+  command->footer(
+      "Examples:\n"
+      "  coldstart mount llm:v1 /mnt/llm");
   const auto arguments = std::make_shared<MountArguments>();
   command->add_option("REF", arguments->reference, "The image")->required();
   command->add_option("DIR", arguments->folder, "An empty folder")->required();

@@ -96,6 +96,11 @@ void restore(Session& session, const Options& options) {
 void add_restore(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("restore", "Bring a snapshot back to life, as often as wanted");
+  command->footer(
+      "Examples:\n"
+      "  coldstart restore llm:warm -d\n"
+      "  coldstart restore llm:warm -d -n 2 --net private\n"
+      "  coldstart restore llm:warm -d --net private -p 8001:8000 --name one");
   command->add_option("snapshot", options->snapshot, "Name or digest")->required()->type_name("SNAPSHOT");
   command->add_flag("-d,--detach", options->detach, "Return once it is ready; see ps, logs, stop, exec");
   command->add_option("-n,--replicas", options->replicas, "How many")

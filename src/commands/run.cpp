@@ -33,7 +33,11 @@ void run(Session& session, const Options& options) {
 
 void add_run(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("run", "Run a command in an image: coldstart run IMAGE -- COMMAND…");
+  auto* command = app.add_subcommand("run", "Run a command in an image, or on the host's own root");
+  command->footer(
+      "Examples:\n"
+      "  coldstart run llm:v1 -- python3 --version\n"
+      "  coldstart run llm:v1 -d --name server -e PORT=8000 -- python3 /srv/serve.py");
   options->replica.add_root(*command);
   command->add_flag("-d,--detach", options->detach, "Return once it runs; see ps, logs, stop, exec");
   options->replica.add_place(*command);

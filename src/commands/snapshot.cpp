@@ -179,9 +179,14 @@ void add_upkeep(CLI::App& command, Session& session) {
 
 void add_snapshot(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("snapshot",
-                                     "Start a server, wait until it is ready, and keep it as a snapshot: "
-                                     "coldstart snapshot IMAGE -t NAME -- COMMAND…");
+  auto* command =
+      app.add_subcommand("snapshot", "Start a server, wait until it is ready, and keep it as a snapshot");
+  command->footer(
+      "Examples:\n"
+      "  coldstart snapshot llm:v1 -t llm:warm --ready http://127.0.0.1:8000/health -- python3 "
+      "/srv/serve.py\n"
+      "  coldstart snapshot --replica server -t llm:later --leave-running\n"
+      "  coldstart snapshot ls");
   options->replica.add_root(*command);
   auto* tag = command->add_option("-t,--tag", options->tag, "Name of the snapshot")->type_name("NAME[:TAG]");
   options->ready.add(*command);

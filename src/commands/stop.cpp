@@ -34,6 +34,10 @@ void add_stop(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
   auto* command =
       app.add_subcommand("stop", "End replicas: SIGTERM, and SIGKILL for those that do not listen");
+  command->footer(
+      "Examples:\n"
+      "  coldstart stop server\n"
+      "  coldstart stop --timeout 60 one two");
   command->add_option("replica", options->which, "Ids or names")->required()->type_name("REPLICA");
   command->add_option("--timeout", options->patience, "Seconds between the two signals")
       ->type_name("SECONDS")

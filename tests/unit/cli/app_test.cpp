@@ -85,6 +85,17 @@ TEST_CASE("what is missing or too much is said in plain words") {
   CHECK(run({"-q", "-v", "doctor"}).status == 2);
 }
 
+TEST_CASE("a program's words stand behind '--', and only where a program is taken") {
+  const Result stray = run({"run", "image", "ls"});
+  CHECK(stray.status == 2);
+  CHECK(contains(stray.err, "unexpected argument 'ls'\nhint: the program to run stands behind '--'"));
+  CHECK(contains(run({"run", "image", "ls", "-l"}).err, "unknown option '-l'\nhint: what is the program's own"));
+  const Result none = run({"doctor", "--", "ls"});
+  CHECK(none.status == 2);
+  CHECK(contains(none.err, "'coldstart doctor' takes no program behind '--'"));
+  CHECK(contains(run({"help", "run"}).out, "Usage: coldstart run [OPTIONS] [IMAGE] [-- CMD...]"));
+}
+
 TEST_CASE("with --json a usage error is an object on stdout, wherever the flag stands") {
   for (const std::vector<std::string>& line : {std::vector<std::string>{"--json", "docter"},
                                                {"docter", "--json"},
