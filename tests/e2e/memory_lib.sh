@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # its variables are for the tests
 # SPDX-License-Identifier: Apache-2.0
 # What the memory tests share, after lib.sh: a checker that is dumped once and restored by plain CRIU, with our page
 # server in the place of CRIU's own.

@@ -89,7 +89,8 @@ TEST_CASE("a program's words stand behind '--', and only where a program is take
   const Result stray = run({"run", "image", "ls"});
   CHECK(stray.status == 2);
   CHECK(contains(stray.err, "unexpected argument 'ls'\nhint: the program to run stands behind '--'"));
-  CHECK(contains(run({"run", "image", "ls", "-l"}).err, "unknown option '-l'\nhint: what is the program's own"));
+  CHECK(contains(run({"run", "image", "ls", "-l"}).err,
+                 "unknown option '-l'\nhint: what is the program's own"));
   const Result none = run({"doctor", "--", "ls"});
   CHECK(none.status == 2);
   CHECK(contains(none.err, "'coldstart doctor' takes no program behind '--'"));
