@@ -28,7 +28,6 @@ debian_mirror() {
   if [[ $id == debian ]]; then
     # Another vendor's repository may use Debian's code name too, but not its path.
     # (mirror+file: is what Debian's cloud images have.)
-    # shellcheck disable=SC2016 # apt expands these
     uri=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
       awk -v r="$codename" '$1 == r && $2 == "main" && ($3 ~ /debian\/?$/ || $3 ~ /^mirror/) { print $3; exit }')
   fi

@@ -11,7 +11,6 @@ echo content >"$TMP/tree/file"
 coldstart image pack "$TMP/tree" -t tiny >"$TMP/packed"
 
 # An empty /dev but for the null device.
-# shellcheck disable=SC2016
 hidden='touch "$1/null" && mount --bind /dev/null "$1/null" && mount --rbind "$1" /dev && shift && exec "$@"'
 assert_status 6 unshare --mount bash -c "$hidden" - "$TMP/dev" "$COLDSTART" mount tiny "$TMP/at"
 assert_contains "$err" "/dev/fuse: No such file or directory"

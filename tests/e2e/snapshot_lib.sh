@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # its variables are for the tests
 # SPDX-License-Identifier: Apache-2.0
 # What the tests of snapshots share. Sourced after lib.sh.
 
