@@ -99,13 +99,17 @@ class Completer {
   }
 
   void add_options() {
-    for (const CLI::App* app = place_.app; app != nullptr; app = app->get_parent())
+    for (const CLI::App* app = place_.app; app != nullptr; app = app->get_parent()) {
+      // Between a command and the tool itself, options are those of another command: `snapshot` beside
+      // `snapshot ls`.
+      if (app != place_.app && app->get_parent() != nullptr) continue;
       for (const CLI::Option* option : app->get_options()) {
         const bool again = app != place_.app && option->check_name("--help");
         if (!option->nonpositional() || option->get_group().empty() || again) continue;
         for (const std::string& name : option->get_lnames()) add("--" + name, option->get_description());
         for (const std::string& name : option->get_snames()) add("-" + name, option->get_description());
       }
+    }
   }
 
   void add_arguments() {
