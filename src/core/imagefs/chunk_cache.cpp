@@ -20,6 +20,12 @@ Chunk ChunkCache::get(const ChunkRecord& wanted) {
   return load(wanted, promise);
 }
 
+bool ChunkCache::lacks(const ChunkRecord& chunk) {
+  const Digest digest{chunk.digest};
+  const std::lock_guard lock(mutex_);
+  return !index_.contains(digest) && !loading_.contains(digest);
+}
+
 Chunk ChunkCache::load(const ChunkRecord& record, Promise& promise) {
   const Digest digest{record.digest};
   Chunk wanted;

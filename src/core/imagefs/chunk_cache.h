@@ -29,6 +29,8 @@ class ChunkCache {
   ChunkCache(size_t limit_bytes, Load load) : limit_(limit_bytes), load_(std::move(load)) {}
 
   Chunk get(const ChunkRecord& wanted);
+  /// True if get() would have to load it, and nobody does so already.
+  bool lacks(const ChunkRecord& chunk);
 
  private:
   struct Entry {

@@ -30,7 +30,9 @@ Gather FileReader::read(const InodeRecord& file, uint64_t offset, size_t size) {
   if (offset >= file.size) return result;
   const uint64_t end = offset + std::min<uint64_t>(size, file.size - offset);
   uint64_t at = offset;
-  for (const ExtentRecord& extent : image_.extents(file, offset, end - offset)) {
+  const auto extents = image_.extents(file, offset, end - offset);
+  load_rest(extents);
+  for (const ExtentRecord& extent : extents) {
     if (extent.offset > at) {
       add_zeros(result, extent.offset - at);
       at = extent.offset;
@@ -45,6 +47,20 @@ Gather FileReader::read(const InodeRecord& file, uint64_t offset, size_t size) {
   }
   add_zeros(result, end - at);
   return result;
+}
+
+void FileReader::load_rest(std::span<const ExtentRecord> extents) {
+  for (size_t i = 1; i < extents.size(); ++i) {
+    const ChunkRecord& chunk = image_.chunks()[extents[i].chunk];
+    if (!cache_.lacks(chunk)) continue;
+    helpers_.submit([this, &chunk] {
+      try {
+        cache_.get(chunk);
+      } catch (const std::exception&) {
+        // The reader gets the same failure, or a better outcome, when it asks for this chunk itself.
+      }
+    });
+  }
 }
 
 off_t FileReader::seek(const InodeRecord& file, uint64_t offset, bool data) const {

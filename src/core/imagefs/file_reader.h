@@ -7,6 +7,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "core/base/workers.h"
 #include "core/image/reader.h"
 #include "core/imagefs/chunk_cache.h"
 
@@ -23,7 +24,7 @@ struct Gather {
 class FileReader {
  public:
   FileReader(const ImageReader& image, size_t cache_bytes, ChunkCache::Load load)
-      : image_(image), cache_(cache_bytes, std::move(load)) {}
+      : image_(image), cache_(cache_bytes, std::move(load)), helpers_(default_jobs(), queued_chunks) {}
 
   /// At most `size` bytes from `offset` on: fewer only at the file's end. Throws what loading a chunk threw.
   Gather read(const InodeRecord& file, uint64_t offset, size_t size);
@@ -35,10 +36,15 @@ class FileReader {
   uint64_t allocated(const InodeRecord& file) const;
 
  private:
+  static constexpr size_t queued_chunks = 64;
+
+  /// Has all but the first of them loaded by other threads meanwhile: a reader waits for all of them.
+  void load_rest(std::span<const ExtentRecord> extents);
   uint32_t length(const ExtentRecord& extent) const { return image_.chunks()[extent.chunk].length; }
 
   const ImageReader& image_;
   ChunkCache cache_;
+  Workers helpers_;  // last: its threads use all above
 };
 
 /// The path of an inode from the image's root, one of them if it has several links; for messages. Slow.

@@ -28,7 +28,8 @@ fs::path as_mounted(const fs::path& folder) {
   std::error_code error;
   fs::path path = fs::absolute(folder).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
-  if (const fs::path whole = fs::canonical(path, error); !error) return whole;
+  fs::path whole = fs::canonical(path, error);
+  if (!error) return whole;
   const fs::path parent = fs::canonical(path.parent_path(), error);
   return error ? path : parent / path.filename();
 }
@@ -85,7 +86,7 @@ std::string users_of(const fs::path& folder) {
   }
   if (users.empty()) return "a process or mount that is not to be seen from here";
   std::string text;
-  for (size_t i = 0; i < users.size() && i < 5; ++i) text += (i == 0 ? "" : ", ") + users[i];
+  for (size_t i = 0; i < users.size() && i < 5; ++i) text.append(i == 0 ? "" : ", ").append(users[i]);
   if (users.size() > 5) text += " and " + std::to_string(users.size() - 5) + " more";
   return text;
 }

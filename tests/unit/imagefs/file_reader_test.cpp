@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/imagefs/file_reader.h"
 
+#include <atomic>
 #include <cerrno>
 #include <string>
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include "core/base/error.h"
 #include "core/image/blob.h"
 
 using namespace coldstart;
@@ -67,6 +69,20 @@ TEST_CASE("any range of a file with holes reads as it should") {
       CHECK_MESSAGE(text(reader.read(file, from, size)) == want.substr(from, size), from << " + " << size);
   CHECK(reader.read(file, file_size, 10).bytes == 0);
   CHECK(reader.read(file, uint64_t{1} << 62, 10).bytes == 0);
+}
+
+TEST_CASE("a read over several chunks fails if one of them does, and works when that one does again") {
+  const ImageReader image = sample();
+  std::atomic<bool> broken = true;
+  FileReader reader(image, 1000, [&](const ChunkRecord& wanted, const ChunkCache::Keep& keep) {
+    if (broken && wanted.digest[0] == 'b') throw Error::corrupt("flipped");
+    give_letters(wanted, keep);
+  });
+  const InodeRecord& file = image.inode(file_inode);
+  for (int i = 0; i < 20; ++i) CHECK_THROWS_WITH(reader.read(file, 0, file_size), "flipped");
+  CHECK(text(reader.read(file, 0, 150)) == whole_file().substr(0, 150));
+  broken = false;
+  CHECK(text(reader.read(file, 0, file_size)) == whole_file());
 }
 
 TEST_CASE("seeking finds data and holes as lseek(2) says") {
