@@ -13,6 +13,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/late_library.h"
 #include "core/base/log.h"
 #include "core/imagefs/imagefs.h"
 #include "core/sandbox/caller_link.h"
@@ -55,6 +56,25 @@ class Scratch {
 
  private:
   fs::path path_;
+};
+
+/// libcurl takes some milliseconds to load: for who will ask a URL once the program runs, they pass
+/// meanwhile.
+class CurlAhead {
+ public:
+  explicit CurlAhead(const Readiness& ready) {
+    if (ready.kind == Readiness::Kind::url) thread_ = std::jthread(load);
+  }
+
+ private:
+  static void load() {
+    try {
+      load_curl();
+    } catch (const Error&) {
+      // Whoever asks the URL is told.
+    }
+  }
+  std::jthread thread_;
 };
 
 /// Everything a replica is made of, in the order it is made; it is taken down in the reverse order.
@@ -160,6 +180,7 @@ void Life::launch() {
   stdio.err = err_.take_write_end();
   out_.start();
   err_.start();
+  const CurlAhead curl_ahead(spec_.ready);
   LaunchContext c = context();
   const auto start = [&] { main_ = launcher_.launch(*sandbox_, stdio, c); };
   if (const std::string name = launcher_.stage(); !name.empty())
