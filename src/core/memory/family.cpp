@@ -56,6 +56,11 @@ void Family::adopt(pid_t pid, Fd pidfd) {
   members_.insert_or_assign(pid, std::move(pidfd));
 }
 
+void Family::remove(pid_t pid) {
+  const std::lock_guard lock(mutex_);
+  members_.erase(pid);
+}
+
 void Family::add_locked(pid_t pid) {
   if (members_.contains(pid)) return;
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

@@ -20,6 +20,8 @@ class Family {
   void add(pid_t pid);
   /// The same of a process that `pidfd` names already.
   void adopt(pid_t pid, Fd pidfd);
+  /// It is none of them any more; nothing happens if it was none.
+  void remove(pid_t pid);
   /// Looks for children that the processes forked meanwhile; forgets those that have ended.
   void refresh();
   /// SIGKILLs all, and what they forked, and waits until none of them runs any more.

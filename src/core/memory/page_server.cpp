@@ -166,6 +166,7 @@ Fd PageServer::accept(const CancelToken& cancel) {
     if (polls[0].revents == 0) continue;
     Fd client(
         check(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC), "cannot accept CRIU's connection"));
+    take_criu(client.get());
     const int on = 1;
     check(::setsockopt(client.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), "cannot ask who sends");
     listener_.reset();
@@ -173,6 +174,16 @@ Fd PageServer::accept(const CancelToken& cancel) {
     fs::remove(options_.work_folder / socket_name, ignored);
     return client;
   }
+}
+
+/// CRIU itself belongs to the processes of the restore until that is complete: when one of its tasks is killed
+/// at the wrong moment it waits for that for ever.
+void PageServer::take_criu(int client) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  check(::getsockopt(client, SOL_SOCKET, SO_PEERCRED, &who, &size), "cannot ask who restores");
+  criu_ = who.pid;  // 0: in a pid namespace that is not below ours
+  if (criu_ > 0) family_.add(criu_);
 }
 
 /// Main thread: CRIU's messages, and whatever may end the service.
@@ -231,6 +242,7 @@ bool PageServer::take_message(int client) {
 }
 
 void PageServer::finish_restore() {
+  family_.remove(criu_);
   std::vector<std::pair<uint64_t, std::shared_ptr<AddressSpace>>> all;
   {
     const std::lock_guard lock(mutex_);

@@ -49,6 +49,7 @@ class PageServer {
 
   void run(const CancelToken& cancel);
   Fd accept(const CancelToken& cancel);
+  void take_criu(int client);
   bool take_message(int client);
   void watch_until_done(const CancelToken& cancel, Fd client);
   void start_threads();
@@ -82,6 +83,7 @@ class PageServer {
   bool forked_ = false;  // children may have appeared
   std::exception_ptr failure_;
 
+  pid_t criu_ = 0;                    // main thread only
   std::vector<std::thread> threads_;  // main thread only
 };
 
