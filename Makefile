@@ -43,7 +43,7 @@ lint: packages ## clang-format, clang-tidy and shellcheck, all without a word of
 	@clang-format --dry-run -Werror $(SOURCES)
 	@shellcheck -x $(SCRIPTS)
 	@$(MAKE) --no-print-directory build
-	@run-clang-tidy -quiet -p build/release -j $(JOBS) '/src/(cli|commands|core)/'
+	@run-clang-tidy -quiet -p build/release -j $(JOBS) '^$(CURDIR)/src/'
 
 asan tsan: packages ## unit tests under the address or the thread sanitizer
 	@test -f build/$@/build.ninja || cmake --preset $@

@@ -42,9 +42,12 @@ COLDSTART_LATE(curl, CURLMcode, curl_multi_wakeup, (CURLM * multi), (multi))
 COLDSTART_LATE(curl, CURLMsg*, curl_multi_info_read, (CURLM * multi, int* left), (multi, left))
 COLDSTART_LATE(curl, const char*, curl_multi_strerror, (CURLMcode code), (code))
 
-// Those that take anything: a long, a pointer or a curl_off_t, each of which fits a pointer's place.
+// Those that take anything: a long, a pointer or a curl_off_t, each of which fits a pointer's place. That the
+// last parameter with a name is an enumeration is as the header has it.
+#pragma GCC diagnostic ignored "-Wvarargs"
 static_assert(sizeof(long) == sizeof(void*) && sizeof(curl_off_t) == sizeof(void*));
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): types cannot stand in parentheses
 #define COLDSTART_LATE_VARIADIC(result, function, handle, option)                                       \
   extern "C" result function(handle h, option o, ...) {                                                 \
     static const auto target = reinterpret_cast<result (*)(handle, option, ...)>(curl.find(#function)); \

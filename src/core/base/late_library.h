@@ -32,6 +32,7 @@ void load_curl();
 
 }  // namespace coldstart
 
+// NOLINTBEGIN(bugprone-macro-parentheses): types cannot stand in parentheses
 /// Defines RESULT FUNCTION PARAMETERS, which calls the one in `library`. ARGUMENTS repeats the parameters'
 /// names.
 #define COLDSTART_LATE(library, result, function, parameters, arguments)                          \
@@ -39,3 +40,4 @@ void load_curl();
     static const auto target = reinterpret_cast<result(*) parameters>((library).find(#function)); \
     return target arguments;                                                                      \
   }
+// NOLINTEND(bugprone-macro-parentheses)
