@@ -57,9 +57,8 @@ std::string probe_store(const fs::path& root) {
   struct statfs system {};
   check(::statfs(there.c_str(), &system), "cannot look at " + there.string());
   const uint64_t free = system.f_bavail * static_cast<uint64_t>(system.f_bsize);
-  const std::string found =
-      fmt::format("{} on {}, {:.1f} GB free{}", root.string(), name_of(system),
-                  static_cast<double>(free) / 1e9, there == root ? "" : ", not made yet");
+  std::string found = fmt::format("{} on {}, {:.1f} GB free{}", root.string(), name_of(system),
+                                  static_cast<double>(free) / 1e9, there == root ? "" : ", not made yet");
   if (free < little_space) throw Error(found + ", which is too little", choose + ", or 'coldstart store gc'");
   return found;
 }

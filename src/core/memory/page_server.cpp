@@ -176,8 +176,8 @@ Fd PageServer::accept(const CancelToken& cancel) {
   }
 }
 
-/// CRIU itself belongs to the processes of the restore until that is complete: when one of its tasks is killed
-/// at the wrong moment it waits for that for ever.
+/// CRIU itself belongs to the processes of the restore until that is complete: when one of its tasks is
+/// killed at the wrong moment it waits for that for ever.
 void PageServer::take_criu(int client) {
   ucred who{};
   socklen_t size = sizeof who;
