@@ -24,7 +24,7 @@ struct Refusal {
 };
 
 ImageOperations& self(fuse_req_t request) {
-  return *static_cast<ImageOperations*>(fuse_req_userdata(request));
+  return *static_cast<ImageOperations*>(FuseSession::user_data(request));
 }
 
 /// Runs one request: whatever is thrown becomes its answer, as no exception may pass through libfuse.
@@ -247,7 +247,7 @@ const fuse_lowlevel_ops& ImageOperations::table() {
   static const fuse_lowlevel_ops operations = [] {
     fuse_lowlevel_ops o{};
     o.init = [](void* fs, fuse_conn_info* connection) {
-      static_cast<ImageOperations*>(fs)->init(*connection);
+      static_cast<ImageOperations*>(FuseSession::user_data(fs))->init(*connection);
     };
     o.lookup = [](fuse_req_t q, fuse_ino_t parent, const char* name) {
       answer(q, [=](ImageOperations& fs) { fs.lookup(q, parent, name); });

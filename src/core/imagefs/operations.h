@@ -3,15 +3,13 @@
 // What the kernel may ask of an image, answered from its metadata and its chunks. Inode numbers of the
 // mount are those of the blob, so nothing is remembered between requests and FORGET has nothing to do.
 
-#define FUSE_USE_VERSION 312
-#include <fuse3/fuse_lowlevel.h>
-
 #include "core/image/reader.h"
 #include "core/imagefs/file_reader.h"
+#include "core/imagefs/session.h"
 
 namespace coldstart {
 
-/// The user data of the FUSE session. Thread-safe. `image` must outlive it.
+/// The user data of the FuseSession. Thread-safe. `image` must outlive it.
 class ImageOperations {
  public:
   ImageOperations(const ImageReader& image, size_t cache_bytes, ChunkCache::Load load);

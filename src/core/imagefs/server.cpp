@@ -37,57 +37,6 @@ void load_chunk(Store& store, const ChunkRecord& wanted, const ChunkCache::Keep&
                      [&](const Digest& d, ByteSpan bytes) { keep(d, Bytes(bytes.begin(), bytes.end())); });
 }
 
-/// A FUSE session on a descriptor of ours instead of one that libfuse mounted.
-class Session {
- public:
-  Session(int fuse_fd, ImageOperations& operations) {
-    char name[] = "coldstart";
-    char* words[] = {name, nullptr};
-    fuse_args arguments{1, words, 0};
-    session_ =
-        fuse_session_new(&arguments, &ImageOperations::table(), sizeof(fuse_lowlevel_ops), &operations);
-    if (session_ == nullptr) throw Error("libfuse refused to make a session");
-    fuse_custom_io io{};
-    io.writev = [](int fd, iovec* pieces, int count, void*) { return ::writev(fd, pieces, count); };
-    io.read = [](int fd, void* buffer, size_t size, void*) { return ::read(fd, buffer, size); };
-    Fd fd(check(::fcntl(fuse_fd, F_DUPFD_CLOEXEC, 3), "cannot duplicate the FUSE descriptor"));
-    if (const int error = fuse_session_custom_io(session_, &io, fd.get()); error != 0)
-      throw Error::sys(-error, "libfuse refused the FUSE descriptor");
-    fd.release();  // libfuse closes it
-  }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
-  ~Session() { fuse_session_destroy(session_); }
-
-  void stop() { fuse_session_exit(session_); }
-  bool stopped() const { return fuse_session_exited(session_) != 0; }
-
-  /// Takes and answers one request. False if there will be no more.
-  bool serve_one(fuse_buf& buffer) {
-    const int size = fuse_session_receive_buf(session_, &buffer);
-    if (size == -EINTR || size == -EAGAIN) return !stopped();
-    if (size <= 0) {
-      if (size < 0 && size != -ENODEV)
-        log::warn("cannot take requests: {}", Error::sys(-size, "/dev/fuse").what());
-      return false;
-    }
-    fuse_session_process_buf(session_, &buffer);
-    return !stopped();
-  }
-
- private:
-  fuse_session* session_ = nullptr;
-};
-
-/// The memory that libfuse receives requests into.
-struct RequestBuffer {
-  fuse_buf buffer{};
-  RequestBuffer() = default;
-  RequestBuffer(const RequestBuffer&) = delete;
-  RequestBuffer& operator=(const RequestBuffer&) = delete;
-  ~RequestBuffer() { std::free(buffer.mem); }
-};
-
 /// Makes SIGUSR1 interrupt system calls, and does nothing else. A thread that sits in a read of /dev/fuse
 /// wakes up by nothing but a request or a signal.
 class WakeSignal {
@@ -108,7 +57,7 @@ class WakeSignal {
 /// The threads that serve one session.
 class Crew {
  public:
-  explicit Crew(Session& session)
+  explicit Crew(FuseSession& session)
       : session_(session), first_end_(check(::eventfd(0, EFD_CLOEXEC), "cannot make an eventfd")) {}
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
@@ -141,7 +90,7 @@ class Crew {
  private:
   void work() noexcept {
     RequestBuffer request;
-    while (session_.serve_one(request.buffer)) {
+    while (session_.serve_one(request)) {
     }
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(first_end_.get(), &one, sizeof one);
@@ -150,7 +99,7 @@ class Crew {
     ended_.notify_all();
   }
 
-  Session& session_;
+  FuseSession& session_;
   const Fd first_end_;
   std::vector<std::thread> threads_;
   std::mutex mutex_;  // guards running_
@@ -182,10 +131,10 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   // reuse would be several times what is in use.
   ::mallopt(M_ARENA_MAX, 1);
   const WakeSignal wake;
-  Session session(fuse_fd, operations);
+  FuseSession session(fuse_fd, ImageOperations::table(), &operations, {});
   // The kernel's first request is its greeting; nothing else comes before it is answered.
   RequestBuffer greeting;
-  if (!wait_for(fuse_fd, options.stop_fd) || !session.serve_one(greeting.buffer)) return;
+  if (!wait_for(fuse_fd, options.stop_fd) || !session.serve_one(greeting)) return;
   if (ready_fd >= 0) write_full(ready_fd, as_bytes("+"));
   Crew crew(session);
   crew.start(options.threads);
