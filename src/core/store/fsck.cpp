@@ -32,6 +32,10 @@ class Checker {
   void check_frame(const PackFile& pack, const PackFrame& frame);
   void check_refs(RefKind kind);
   void follow(RefKind kind, const std::string& from, const Digest& manifest);
+  /// A chunk that was never brought here is no problem while it is known where it is.
+  bool elsewhere(const Digest& digest) const {
+    return impl_.origin && !store_.has_here(digest) && impl_.origin->has(digest);
+  }
 
   Store& store_;
   Store::Impl& impl_;
@@ -134,7 +138,7 @@ void Checker::follow(RefKind kind, const std::string& from, const Digest& manife
   }
   size_t missing = 0;
   for (const Digest& digest : needed)
-    if (!good_.contains(digest) && ++missing <= told_chunks)
+    if (!good_.contains(digest) && !elsewhere(digest) && ++missing <= told_chunks)
       problem(from + ": its chunk " + digest.text() + " is missing or corrupt");
   if (missing > told_chunks)
     problem(from + ": so are " + std::to_string(missing - told_chunks) + " more of its chunks");

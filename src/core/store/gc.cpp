@@ -93,6 +93,9 @@ Store::GcResult Collector::estimate() {
     ++result_.removed_leftovers;
     result_.freed_bytes += bytes_below(left);
   }
+  if (impl_.origin)
+    result_.freed_bytes +=
+        impl_.origin->collect([&](const Digest& manifest) { return live_now.contains(manifest); }, true);
   return result_;
 }
 
@@ -116,6 +119,9 @@ void Collector::sweep() {
   impl_.packs.rescan();
   const DigestSet live_now = live();
   remove_leftovers();
+  if (impl_.origin)
+    result_.freed_bytes +=
+        impl_.origin->collect([&](const Digest& manifest) { return live_now.contains(manifest); }, false);
   for (const auto& pack : *impl_.packs.packs()) {
     op_.cancel.check();
     const bool again = std::find(rewritten_.begin(), rewritten_.end(), pack->path()) != rewritten_.end();

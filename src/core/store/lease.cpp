@@ -57,7 +57,7 @@ Store::Lease Store::lease(const std::string& purpose, const std::vector<Manifest
   std::string text;
   for (const auto& [kind, digest] : manifests) {
     impl_->packs.rescan();
-    if (!has(digest)) missing(kind, digest);
+    if (!has_here(digest)) missing(kind, digest);
     text += std::string(to_string(kind)) + " " + digest.text() + "\n";
   }
   write_full(fd.get(), as_bytes(text));

@@ -119,7 +119,7 @@ void Store::set_ref(RefKind kind, const RefName& name, const Digest& manifest) {
   // Against gc: what is there now must be there when the ref is.
   const FileLock lock(impl_->lock_file(), FileLock::Mode::shared);
   impl_->packs.rescan();
-  if (!has(manifest))
+  if (!has_here(manifest))
     throw Error::not_found(std::string("there is no ") + to_string(kind) + " " + manifest.text());
   const Json json = {{"digest", manifest.text()}, {"created", static_cast<int64_t>(std::time(nullptr))}};
   write_file_atomic(impl_->refs(kind) / file_name(checked), as_bytes(json.dump() + "\n"));

@@ -36,21 +36,9 @@ void check_format(const fs::path& root) {
   throw Error::corrupt("the chunk " + digest.text() + " has another length than expected");
 }
 
-/// Runs `attempt` on every place of a chunk until one does not throw.
-template <class Attempt>
-void try_places(PackSet& packs, const Digest& digest, Attempt attempt) {
-  const std::vector<PackSet::Found> places = packs.find_all(digest);
-  if (places.empty())
-    throw Error::corrupt("the chunk " + digest.text() + " is missing from the store",
-                         "coldstart store fsck tells what else is wrong");
-  for (size_t i = 0;; ++i) {
-    try {
-      return attempt(places[i]);
-    } catch (const Error& e) {
-      if (i + 1 == places.size()) throw;
-      log::warn("{}; trying another copy", e.message());
-    }
-  }
+Error missing_chunk(const Digest& digest) {
+  return Error::corrupt("the chunk " + digest.text() + " is missing from the store",
+                        "coldstart store fsck tells what else is wrong");
 }
 
 void verify(const PackSet::Found& found, const Digest& digest, ByteSpan bytes) {
@@ -97,34 +85,100 @@ const fs::path& Store::root() const {
   return impl_->root;
 }
 
-bool Store::has(const Digest& digest) {
+void Store::attach(std::shared_ptr<ChunkOrigin> origin) {
+  impl_->origin = std::move(origin);
+}
+
+ChunkOrigin* Store::origin() const {
+  return impl_->origin.get();
+}
+
+bool Store::has_here(const Digest& digest) {
   return !impl_->packs.find_all(digest).empty();
 }
 
+bool Store::has(const Digest& digest) {
+  return has_here(digest) || (impl_->origin && impl_->origin->has(digest));
+}
+
+std::shared_ptr<const OriginFrame> Store::from_origin(const Digest& digest, const Error* wrong) {
+  const std::shared_ptr<const OriginFrame> frame = impl_->origin ? impl_->origin->frame(digest) : nullptr;
+  if (frame) return frame;
+  throw wrong != nullptr ? *wrong : missing_chunk(digest);
+}
+
+/// Runs `attempt` on every place of a chunk until one does not throw, then `remote` on what the origin has.
+template <class Attempt, class Remote>
+void Store::try_all(const Digest& digest, Attempt attempt, Remote remote) {
+  std::optional<Error> wrong;
+  for (const PackSet::Found& place : impl_->packs.find_all(digest)) {
+    if (wrong) log::warn("{}; trying another copy", wrong->message());
+    try {
+      return attempt(place);
+    } catch (const Error& e) {
+      wrong = e;
+    }
+  }
+  if (wrong && impl_->origin) log::warn("{}; asking where it came from", wrong->message());
+  remote(from_origin(digest, wrong ? &*wrong : nullptr));
+}
+
+namespace {
+
+ByteSpan bytes_in(const OriginFrame& frame, const Digest& digest) {
+  const auto at = std::find_if(frame.chunks.begin(), frame.chunks.end(),
+                               [&](const OriginFrame::Chunk& c) { return c.digest == digest; });
+  if (at == frame.chunks.end()) throw missing_chunk(digest);
+  return frame.bytes_of(*at);
+}
+
+}  // namespace
+
 Bytes Store::read(const Digest& digest) {
   Bytes bytes;
-  try_places(impl_->packs, digest, [&](const PackSet::Found& found) {
-    bytes.resize(found.place.chunk.length);
-    read_place(impl_->packs, found, digest, bytes);
-  });
+  try_all(
+      digest,
+      [&](const PackSet::Found& found) {
+        bytes.resize(found.place.chunk.length);
+        read_place(impl_->packs, found, digest, bytes);
+      },
+      [&](const std::shared_ptr<const OriginFrame>& frame) {
+        const ByteSpan chunk = bytes_in(*frame, digest);
+        bytes.assign(chunk.begin(), chunk.end());
+      });
   return bytes;
 }
 
 void Store::read_into(const Digest& digest, MutableByteSpan out) {
-  try_places(impl_->packs, digest, [&](const PackSet::Found& found) {
-    if (found.place.chunk.length != out.size()) wrong_length(digest);
-    read_place(impl_->packs, found, digest, out);
-  });
+  try_all(
+      digest,
+      [&](const PackSet::Found& found) {
+        if (found.place.chunk.length != out.size()) wrong_length(digest);
+        read_place(impl_->packs, found, digest, out);
+      },
+      [&](const std::shared_ptr<const OriginFrame>& frame) {
+        const ByteSpan chunk = bytes_in(*frame, digest);
+        if (chunk.size() != out.size()) wrong_length(digest);
+        std::copy(chunk.begin(), chunk.end(), out.begin());
+      });
 }
 
 void Store::read_frame(const Digest& digest, const std::function<void(const Digest&, ByteSpan)>& each) {
   PackSet::Content content;
   PackSet::Found used;
-  try_places(impl_->packs, digest, [&](const PackSet::Found& found) {
-    content = impl_->packs.content(found);
-    verify(found, digest, ByteSpan(*content).subspan(found.place.chunk.offset, found.place.chunk.length));
-    used = found;
-  });
+  std::shared_ptr<const OriginFrame> remote;
+  try_all(
+      digest,
+      [&](const PackSet::Found& found) {
+        content = impl_->packs.content(found);
+        verify(found, digest, ByteSpan(*content).subspan(found.place.chunk.offset, found.place.chunk.length));
+        used = found;
+      },
+      [&](const std::shared_ptr<const OriginFrame>& frame) { remote = frame; });
+  if (remote) {
+    for (const OriginFrame::Chunk& chunk : remote->chunks) each(chunk.digest, remote->bytes_of(chunk));
+    return;
+  }
   const PackFrame& frame = used.place.frame;
   for (uint32_t i = 0; i < used.pack->chunks_of(frame).size(); ++i) {
     const PackPlace place = used.pack->place(frame.first_chunk + i);
@@ -138,13 +192,24 @@ void Store::read_frame(const Digest& digest, const std::function<void(const Dige
   }
 }
 
+void Store::prefetch(std::span<const Digest> digests) {
+  if (!impl_->origin) return;
+  const std::shared_ptr<const PackSet::Packs> packs = impl_->packs.packs();
+  std::vector<Digest> lacking;
+  std::copy_if(digests.begin(), digests.end(), std::back_inserter(lacking),
+               [&](const Digest& digest) { return PackSet::find_in(*packs, digest).empty(); });
+  if (!lacking.empty()) impl_->origin->prefetch(lacking);
+}
+
 uint64_t Store::stored_size(const Digest& digest) {
-  uint64_t bytes = 0;
-  try_places(impl_->packs, digest, [&](const PackSet::Found& found) {
-    const auto& [frame, chunk, number] = found.place;
-    bytes = uint64_t{frame.stored} * chunk.length / frame.content;
-  });
-  return bytes;
+  const std::vector<PackSet::Found> places = impl_->packs.find_all(digest);
+  if (!places.empty()) {
+    const auto& [frame, chunk, number] = places.front().place;
+    return uint64_t{frame.stored} * chunk.length / frame.content;
+  }
+  const auto remote = impl_->origin ? impl_->origin->stored_size(digest) : std::nullopt;
+  if (!remote) throw missing_chunk(digest);
+  return *remote;
 }
 
 const char* to_string(RefKind kind) {

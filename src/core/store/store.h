@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "core/base/files.h"
+#include "core/store/chunk_origin.h"
 #include "core/store/digest.h"
 #include "core/timeline/operation.h"
 
@@ -60,6 +61,7 @@ struct StoreStat {
 };
 
 class PackWriter;
+class Error;
 
 /// What a manifest leads to, for gc and fsck: appends the digests of all chunks, the manifest's own not
 /// included. The store does not know the formats of images and snapshots; their owners register one of these
@@ -83,16 +85,30 @@ class Store {
 
   const std::filesystem::path& root() const;
 
+  /// Gives the store where to ask for chunks that it lacks. Once, before other threads use the store.
+  /// core/remote's open_store() does it; whoever reads content should open the store by that.
+  void attach(std::shared_ptr<ChunkOrigin> origin);
+  /// What was attached, or null.
+  ChunkOrigin* origin() const;
+
   // Chunks.
+  /// In a pack here, or known to the origin.
   bool has(const Digest& digest);
-  /// The chunk's bytes, checked against the digest. If it is in several packs, a good one is found. Throws
-  /// Error::corrupt naming the digest if it is wrong or not there (a manifest promised it).
+  /// In a pack here.
+  bool has_here(const Digest& digest);
+  /// The chunk's bytes, checked against the digest. If it is in several packs, a good one is found; if in
+  /// none, the origin is asked, which may take as long as its deadline. Throws Error::corrupt naming the
+  /// digest if it is wrong or not there (a manifest promised it).
   Bytes read(const Digest& digest);
   /// As read(), into `out`, which must have exactly the chunk's length.
   void read_into(const Digest& digest, MutableByteSpan out);
   /// All chunks of the frame that holds `digest`, each verified: small files come in company, and who
   /// reads one will want its neighbours. Calls `each` at least for `digest` itself.
   void read_frame(const Digest& digest, const std::function<void(const Digest&, ByteSpan)>& each);
+  /// Brings chunks near that only the origin has, neighbours in one request, several requests at once, so
+  /// that reading them will not wait. Returns when they are here; what could not be had is not told, as
+  /// reading it will tell. A read meanwhile of what is on its way waits for it and asks nothing again.
+  void prefetch(std::span<const Digest> digests);
   /// The stored (compressed) bytes that `digest` takes: its share of its frame.
   uint64_t stored_size(const Digest& digest);
 
@@ -138,6 +154,10 @@ class Store {
   friend class PackWriter;
   explicit Store(std::unique_ptr<Impl> impl);
   [[noreturn]] void missing(RefKind kind, const Digest& manifest);
+  /// The chunk's frame by the origin, if there is one that knows it; else throws what went wrong here.
+  std::shared_ptr<const OriginFrame> from_origin(const Digest& digest, const Error* wrong);
+  template <class Attempt, class Remote>
+  void try_all(const Digest& digest, Attempt attempt, Remote remote);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -19,6 +19,7 @@ struct Store::Impl {
 
   const std::filesystem::path root;
   PackSet packs;
+  std::shared_ptr<ChunkOrigin> origin;  ///< may be null
 };
 
 /// "image" or "snapshot".
