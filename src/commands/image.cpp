@@ -16,7 +16,7 @@ namespace coldstart {
 namespace {
 
 struct PackArguments {
-  std::string source, reference;
+  std::string source, reference, platform;
   BuildOptions build;
 };
 
@@ -25,13 +25,39 @@ struct OpenedSource {
   std::unique_ptr<TreeSource> tree;
 };
 
-/// What SOURCE means. Here is the place for other kinds ("oci:", "docker-archive:").
-OpenedSource open_source(const std::string& source) {
-  for (const char* scheme : {"oci:", "docker-archive:"})
-    if (source.rfind(scheme, 0) == 0)
-      throw Error::usage(fmt::format("sources of the kind '{}' are not supported yet", scheme),
-                         "give a folder or a tar: docker export CONTAINER | coldstart image pack - -t NAME");
+/// "PATH[:REF]" after the scheme: the longest PATH that is there, so that both may have colons.
+std::pair<std::string, std::string> split_reference(const std::string& text) {
+  std::error_code ignored;
+  for (size_t colon = text.size(); colon != text.npos && colon > 0; colon = text.rfind(':', colon - 1))
+    if (std::filesystem::exists(text.substr(0, colon), ignored))
+      return {text.substr(0, colon), colon == text.size() ? "" : text.substr(colon + 1)};
+  throw Error("there is no " + text.substr(0, text.find(':')));
+}
+
+/// An image that other tools made; null if the source is no such thing.
+std::unique_ptr<TreeSource> open_foreign_image(const PackArguments& arguments, const CancelToken& cancel) {
+  const std::string& source = arguments.source;
+  const auto platform =
+      arguments.platform.empty() ? OciPlatform::host() : OciPlatform::parse(arguments.platform);
+  const auto after = [&](std::string_view scheme) { return split_reference(source.substr(scheme.size())); };
+  if (source.starts_with("oci:")) {
+    const auto [folder, reference] = after("oci:");
+    return open_oci_source(folder, reference, platform);
+  }
+  if (source.starts_with("docker-archive:")) {
+    const auto [file, reference] = after("docker-archive:");
+    return open_docker_archive(file, reference, platform, cancel);
+  }
+  if (!arguments.platform.empty()) throw Error::usage("--platform is for oci: and docker-archive: only");
+  return nullptr;
+}
+
+/// What SOURCE means.
+OpenedSource open_source(const PackArguments& arguments, const CancelToken& cancel) {
+  const std::string& source = arguments.source;
   OpenedSource opened;
+  opened.tree = open_foreign_image(arguments, cancel);
+  if (opened.tree) return opened;
   if (source == "-") {
     if (::isatty(STDIN_FILENO) == 1)
       throw Error::usage("'-' reads a tar on stdin, but that is a terminal",
@@ -53,7 +79,7 @@ OpenedSource open_source(const std::string& source) {
 void pack(Session& session, const PackArguments& arguments) {
   const RefName reference = RefName::parse(arguments.reference);
   const auto start = std::chrono::steady_clock::now();
-  OpenedSource source = open_source(arguments.source);
+  OpenedSource source = open_source(arguments, session.cancel);
   const PackStats stats =
       build_image(session.store(), *source.tree, arguments.build, reference, session.operation());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -222,11 +248,12 @@ CLI::Option* add_jobs(CLI::App& command, unsigned& jobs) {
 }
 
 void add_pack(CLI::App& image, Session& session) {
-  auto* command = image.add_subcommand("pack", "Make an image of a folder or a tar");
+  auto* command = image.add_subcommand("pack", "Make an image of a folder, a tar or an OCI image");
   auto arguments = std::make_shared<PackArguments>();
   command
       ->add_option("SOURCE", arguments->source,
-                   "A folder, a tar (plain, or compressed with gzip, zstd or xz), or - for a tar on stdin")
+                   "A folder, a tar (plain, or compressed with gzip, zstd or xz), - for a tar on stdin, "
+                   "oci:DIR[:REF], or docker-archive:FILE[:REF]")
       ->required();
   command->add_option("-t,--tag", arguments->reference, "What to call the image")
       ->type_name("REF")
@@ -240,6 +267,10 @@ void add_pack(CLI::App& image, Session& session) {
                    "Files are cut at multiples of this; 4K to 16M, a power of two (default 512K)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("BYTES");
+  command
+      ->add_option("--platform", arguments->platform,
+                   "Of an OCI image for several platforms, the one to take (default: this host's)")
+      ->type_name("OS/ARCH");
   add_jobs(*command, arguments->build.pack.jobs);
   command->callback([&session, arguments] { pack(session, *arguments); });
 }
@@ -260,7 +291,8 @@ void add_image(CLI::App& app, Session& session) {
   image->footer(
       "Examples:\n"
       "  coldstart image pack ./rootfs -t llm:v1\n"
-      "  docker export CONTAINER | coldstart image pack - -t llm:v1\n"
+      "  coldstart image pack oci:./layout:v1 -t llm:v1\n"
+      "  docker save llm:v1 >llm.tar && coldstart image pack docker-archive:llm.tar -t llm:v1\n"
       "  coldstart image unpack llm:v1 ./copy");
   add_pack(*image, session);
 

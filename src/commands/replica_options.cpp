@@ -50,7 +50,16 @@ void ReplicaOptions::add_root(CLI::App& command) {
       ->type_name("NAME=VALUE")
       ->take_all()
       ->allow_extra_args(false);
-  command.add_option("-w,--workdir", folder, "Working folder inside")->type_name("DIR");
+  command.add_option("-w,--workdir", folder, "Working folder inside; made if it is not there")
+      ->type_name("DIR");
+  command
+      .add_option("-u,--user", user,
+                  "Whom the program runs as, as the image's /etc/passwd and /etc/group know him")
+      ->type_name("USER[:GROUP]");
+  command
+      .add_option("--entrypoint", entrypoint,
+                  "Program that is given the command as arguments, instead of the image's; \"\": none")
+      ->type_name("PROGRAM");
 }
 
 void ReplicaOptions::add_surroundings(CLI::App& command) {
@@ -91,6 +100,17 @@ std::vector<PortMapping> ReplicaOptions::chosen_ports() const {
   return result;
 }
 
+/// As docker has it: what is given takes the place of the image's command, its entrypoint stays, unless that
+/// is given as well.
+std::vector<std::string> ReplicaOptions::words_for(const ImageConfig& config,
+                                                   const std::vector<std::string>& program) const {
+  std::vector<std::string> words = config.entrypoint;
+  if (entrypoint) words.assign(entrypoint->empty() ? 0 : 1, *entrypoint);
+  const std::vector<std::string>& rest = program.empty() && !entrypoint ? config.command : program;
+  words.insert(words.end(), rest.begin(), rest.end());
+  return words;
+}
+
 ReplicaSpec ReplicaOptions::spec(Session& session, const std::vector<std::string>& program) const {
   if (!image.empty() && !rootfs.empty())
     throw Error::usage("an image and --rootfs were both given: which one is meant?");
@@ -111,16 +131,16 @@ ReplicaSpec ReplicaOptions::spec(Session& session, const std::vector<std::string
       throw Error::usage(fmt::format("--rootfs: there is no folder {}", rootfs));
   }
   spec.program.argv = program;
-  if (program.empty()) {
-    spec.program.argv = config.entrypoint;
-    spec.program.argv.insert(spec.program.argv.end(), config.command.begin(), config.command.end());
-  }
+  spec.program.argv = words_for(config, program);
   if (spec.program.argv.empty())
     throw Error::usage("no command was given", "put it at the end: -- COMMAND ARGUMENT…");
   std::vector<std::string> variables = config.environment;
   variables.insert(variables.end(), environment.begin(), environment.end());
-  spec.program.environment = program_environment(variables);
+  spec.program.user = user.empty() ? config.user : user;
+  spec.program.environment = program_environment(variables, spec.program.user);
   spec.program.folder = !folder.empty() ? folder : !config.folder.empty() ? config.folder : "/";
+  if (!spec.program.folder.starts_with('/')) spec.program.folder.insert(0, "/");
+  spec.program.make_folder = !image.empty() || !rootfs.empty();
   spec.net = chosen_net().value_or(Net::host);
   spec.binds = chosen_binds();
   spec.ports = chosen_ports();

@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/session.h"
+#include "core/image/image_config.h"
 #include "core/sandbox/front.h"
 #include "core/sandbox/supervisor.h"
 
@@ -24,8 +25,10 @@ struct ReplicaOptions {
   std::vector<std::string> ports;
   std::vector<std::string> environment;
   std::string folder;
+  std::string user;
+  std::optional<std::string> entrypoint;
 
-  /// [IMAGE], --rootfs, -e, -w: what `restore` has from the snapshot.
+  /// [IMAGE], --rootfs, -e, -w, -u, --entrypoint: what `restore` has from the snapshot.
   void add_root(CLI::App& command);
   /// --net, --bind.
   void add_surroundings(CLI::App& command);
@@ -37,6 +40,10 @@ struct ReplicaOptions {
   std::vector<PortMapping> chosen_ports() const;
   /// All of it, for `program`; what is not said is as the image has it.
   ReplicaSpec spec(Session& session, const std::vector<std::string>& program) const;
+
+ private:
+  std::vector<std::string> words_for(const ImageConfig& config,
+                                     const std::vector<std::string>& program) const;
 };
 
 /// --ready, --ready-cmd, --ready-log, --timeout.

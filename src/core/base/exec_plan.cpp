@@ -8,6 +8,8 @@
 #include <string_view>
 
 #include <fcntl.h>
+#include <grp.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -89,6 +91,17 @@ int ExecPlan::place_fds() noexcept {
   return 0;
 }
 
+int ExecPlan::become_user() noexcept {
+  for (int fd = 0; fd <= 2; ++fd) {
+    struct stat st {};
+    if (::fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && ::fchown(fd, who_->uid, who_->gid) != 0)
+      return errno;
+  }
+  if (::setgroups(who_->groups.size(), who_->groups.data()) != 0) return errno;
+  if (::setresgid(who_->gid, who_->gid, who_->gid) != 0) return errno;
+  return ::setresuid(who_->uid, who_->uid, who_->uid) != 0 ? errno : 0;
+}
+
 int ExecPlan::exec() noexcept {
   char** environment = environment_ ? environment_pointers_.data() : environ;
   int result = ENOENT;
@@ -106,6 +119,8 @@ int ExecPlan::exec() noexcept {
 ExecPlan::Failure ExecPlan::run() noexcept {
   if (new_session_ && ::setsid() < 0) return {Step::session, errno};
   if (const int error = place_fds()) return {Step::descriptors, error};
+  if (who_)
+    if (const int error = become_user()) return {Step::user, error};
   if (!folder_.empty() && ::chdir(folder_.c_str()) != 0) return {Step::folder, errno};
   default_signals();
   return {Step::exec, exec()};

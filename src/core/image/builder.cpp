@@ -26,6 +26,7 @@ class Builder {
       : store_(*store), options_(options), op_(op), writer_(store, options.pack, op) {}
 
   void take(TreeSource& source) {
+    config_ = source.config();
     auto span = op_.timeline.span("image.read");
     source.walk(
         [&](SourceEntry& e, const TreeSource::Read& read) {
@@ -49,7 +50,7 @@ class Builder {
     manifest.blob_bytes = blob.size();
     manifest.files = sections.inodes.size();
     manifest.bytes = sections.total_bytes;
-    manifest.config = options_.config;
+    manifest.config = config_;
 
     PackStats stats;
     stats.digest = writer_.put_now(to_bytes(manifest.to_json()));
@@ -110,6 +111,7 @@ class Builder {
   Store& store_;
   const BuildOptions& options_;
   Operation& op_;
+  ImageConfig config_;
   ImageTree tree_;  // before writer_, which writes into it until it is gone
   PackWriter writer_;
 };

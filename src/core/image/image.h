@@ -2,28 +2,20 @@
 #pragma once
 // An image in the store: its manifest, and what can be done with a whole one.
 //
-// Words. A *source* yields the entries of a tree (folder, tar). The *builder* turns them into chunks and a
-// metadata *blob*. The *manifest* is the JSON object that leads to the blob; its digest is the image's.
+// Words. A *source* yields the entries of a tree (folder, tar, OCI image). The *builder* turns them into
+// chunks and a metadata *blob*. The *manifest* is the JSON object that leads to the blob; its digest is the
+// image's.
 
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/image/image_config.h"
 #include "core/image/reader.h"
 #include "core/store/store.h"
 
 namespace coldstart {
-
-/// How a program in the image wants to be started; from OCI images, else empty.
-struct ImageConfig {
-  std::vector<std::string> environment;  ///< "K=V"
-  std::vector<std::string> entrypoint;
-  std::vector<std::string> command;
-  std::string user;
-  std::string folder;  ///< working folder
-  bool operator==(const ImageConfig&) const = default;
-};
 
 /// {"format": "coldstart image 1", "blob": {"bytes": …, "chunks": ["sha256:…", …]}, "files": …, "bytes": …,
 ///  "config": {…}}. No time and no name, so that the same tree always has the same digest.
@@ -59,7 +51,6 @@ struct BuildOptions {
       size_t{512} << 10;  ///< larger files are cut at multiples of this; 4 KiB to 16 MiB, a power of two
   /// zstd -2 of large frames is smaller than squashfs's -3 of small blocks, in two thirds of its time.
   PackOptions pack{.level = 2};
-  ImageConfig config;
 };
 
 class TreeSource;

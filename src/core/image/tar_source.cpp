@@ -2,20 +2,17 @@
 // A tar as a source, by libarchive. Tars come from outside: every name is made an inner one, every number
 // is checked before it is used, and what cannot be carried over exactly is an error, not a warning.
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <limits>
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <fmt/format.h>
 #include <grp.h>
-#include <poll.h>
 #include <pwd.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/image/archive_reader.h"
 #include "core/image/blob_check.h"
 #include "core/image/path.h"
 #include "core/image/posix_acl.h"
@@ -27,18 +24,16 @@ namespace {
 
 class TarSource final : public TreeSource {
  public:
-  TarSource(int fd, std::string shown_as)
-      : fd_(fd), shown_as_(std::move(shown_as)), archive_(::archive_read_new()), buffer_(size_t{256} << 10) {
-    if (!archive_) throw Error("libarchive cannot start: out of memory");
-  }
+  TarSource(ByteInput input, std::string shown_as)
+      : shown_as_(std::move(shown_as)),
+        archive_(ArchiveReader::Format::tar, std::move(input), nullptr, shown_as_) {}
 
-  std::string describe() const override { return "the tar " + shown_as_; }
+  std::string describe() const override { return shown_as_; }
 
   void walk(const std::function<void(SourceEntry&, const Read&)>& each, const CancelToken& cancel) override {
-    cancel_ = &cancel;
-    open();
+    archive_.open(cancel);
     archive_entry* raw = nullptr;
-    while (next(&raw)) {
+    while (archive_.next(&raw)) {
       cancel.check();
       try {
         SourceEntry e = entry_of(raw);
@@ -54,72 +49,6 @@ class TarSource final : public TreeSource {
   }
 
  private:
-  struct Free {
-    void operator()(archive* a) const { ::archive_read_free(a); }
-  };
-
-  archive* tar() const { return archive_.get(); }
-
-  /// What libarchive has to say; our own failure (a read error, Ctrl-C) goes first.
-  [[noreturn]] void fail() {
-    if (failure_) std::rethrow_exception(failure_);
-    const char* said = ::archive_error_string(tar());
-    throw Error::corrupt(describe() + ": " + (said == nullptr ? "it is damaged" : said));
-  }
-
-  void open() {
-    ::archive_read_support_format_tar(tar());
-    ::archive_read_support_filter_gzip(tar());
-    ::archive_read_support_filter_zstd(tar());
-    ::archive_read_support_filter_xz(tar());
-    if (::archive_read_open(tar(), this, nullptr, read_more, nullptr) != ARCHIVE_OK) {
-      if (failure_) std::rethrow_exception(failure_);
-      throw Error::corrupt(describe() + " is no tar, neither plain nor compressed with gzip, zstd or xz");
-    }
-  }
-
-  static la_ssize_t read_more(archive* a, void* self, const void** buffer) {
-    auto* source = static_cast<TarSource*>(self);
-    try {
-      *buffer = source->buffer_.data();
-      return source->read_some();
-    } catch (...) {
-      source->failure_ = std::current_exception();
-      ::archive_set_error(a, EIO, "cannot read");
-      return ARCHIVE_FATAL;
-    }
-  }
-
-  /// One read(2); waits for a slow pipe in a way that Ctrl-C ends.
-  la_ssize_t read_some() {
-    for (;;) {
-      std::array<pollfd, 2> waits = {{{fd_, POLLIN, 0}, {cancel_->fd(), POLLIN, 0}}};
-      if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
-        throw Error::sys("cannot wait for " + shown_as_);
-      cancel_->check();
-      if (waits[0].revents == 0) continue;
-      const ssize_t n = ::read(fd_, buffer_.data(), buffer_.size());
-      if (n < 0 && errno == EISDIR) throw Error(describe() + " is a folder");
-      if (n < 0 && errno != EINTR && errno != EAGAIN) throw Error::sys("cannot read " + describe());
-      if (n >= 0) return n;
-    }
-  }
-
-  bool next(archive_entry** entry) {
-    const int status = ::archive_read_next_header(tar(), entry);
-    if (status == ARCHIVE_EOF) return false;
-    if (status != ARCHIVE_OK && !(status == ARCHIVE_WARN && kept_raw())) fail();
-    return true;
-  }
-
-  /// The program runs in the locale "C", so libarchive fails to convert names that are not ASCII, says so,
-  /// and leaves them as the bytes that they are: which is what we want.
-  bool kept_raw() const {
-    const char* said = ::archive_error_string(tar());
-    return said != nullptr &&
-           std::string_view(said).find("can't be converted from") != std::string_view::npos;
-  }
-
   SourceEntry entry_of(archive_entry* raw) {
     const char* name = ::archive_entry_pathname(raw);
     if (name == nullptr) throw Error::corrupt("an entry has no readable name");
@@ -252,8 +181,7 @@ class TarSource final : public TreeSource {
 
   /// libarchive hands out blocks, each with its place; the caller wants the ranges filled.
   struct Block {
-    const std::byte* bytes = nullptr;
-    size_t size = 0;
+    ByteSpan bytes;
     uint64_t offset = 0;
   };
 
@@ -266,39 +194,35 @@ class TarSource final : public TreeSource {
       }
       if (range == e.ranges.size()) return 0;
       const uint64_t at = e.ranges[range].offset + done;
-      while (at >= block.offset + block.size) next_block(block, e);
+      while (at >= block.offset + block.bytes.size()) next_block(block, e);
       if (at < block.offset) throw Error::corrupt("bytes of " + shown(e.path) + " are missing");
       const size_t skip = static_cast<size_t>(at - block.offset);
       const size_t n = static_cast<size_t>(
-          std::min<uint64_t>({into.size(), e.ranges[range].length - done, block.size - skip}));
-      std::memcpy(into.data(), block.bytes + skip, n);
+          std::min<uint64_t>({into.size(), e.ranges[range].length - done, block.bytes.size() - skip}));
+      std::memcpy(into.data(), block.bytes.data() + skip, n);
       done += n;
       return n;
     };
   }
 
   void next_block(Block& block, const SourceEntry& e) {
-    const void* bytes = nullptr;
-    la_int64_t offset = 0;
-    const int status = ::archive_read_data_block(tar(), &bytes, &block.size, &offset);
-    if (status == ARCHIVE_EOF) throw Error::corrupt("it ends within " + shown(e.path));
-    if (status != ARCHIVE_OK) fail();
-    block.bytes = static_cast<const std::byte*>(bytes);
+    int64_t offset = 0;
+    if (!archive_.next_block(block.bytes, offset)) throw Error::corrupt("it ends within " + shown(e.path));
     block.offset = number<uint64_t>(offset, "position in the bytes", e);
   }
 
-  const int fd_;
   const std::string shown_as_;
-  const std::unique_ptr<archive, Free> archive_;
-  std::vector<char> buffer_;
-  const CancelToken* cancel_ = nullptr;
-  std::exception_ptr failure_;
+  ArchiveReader archive_;
 };
 
 }  // namespace
 
-std::unique_ptr<TreeSource> open_tar_source(int fd, std::string shown_as) {
-  return std::make_unique<TarSource>(fd, std::move(shown_as));
+std::unique_ptr<TreeSource> open_tar_source(ByteInput input, std::string shown_as) {
+  return std::make_unique<TarSource>(std::move(input), std::move(shown_as));
+}
+
+std::unique_ptr<TreeSource> open_tar_source(int fd, const std::string& shown_as) {
+  return open_tar_source(input_of_fd(fd, "the tar " + shown_as), "the tar " + shown_as);
 }
 
 }  // namespace coldstart

@@ -16,10 +16,7 @@ namespace coldstart {
 class TreeLayout {
  public:
   explicit TreeLayout(const ImageTree& tree)
-      : tree_(tree),
-        order_(tree.names_.size()),
-        first_(tree.nodes_.size() + 1),
-        number_(tree.nodes_.size()) {}
+      : tree_(tree), first_(tree.nodes_.size() + 1), number_(tree.nodes_.size()) {}
 
   BlobSections run() {
     sort_names();
@@ -31,7 +28,8 @@ class TreeLayout {
  private:
   /// order_: names by (parent, text); first_[n]: where the names of folder n begin in it.
   void sort_names() {
-    std::iota(order_.begin(), order_.end(), 0U);
+    for (uint32_t n = 0; n < tree_.names_.size(); ++n)
+      if (tree_.names_[n].node != UINT32_MAX) order_.push_back(n);  // what is left of it
     std::sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) {
       const auto ka = tree_.key_of(a);
       const auto kb = tree_.key_of(b);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/sandbox/enter.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 
 #include "core/base/error.h"
 #include "core/base/exec_plan.h"
+#include "core/sandbox/user.h"
 
 namespace coldstart {
 
@@ -71,6 +73,8 @@ Error exec_failure(const ProgramSpec& program, const ExecPlan::Failure& failure)
       return Error::sys(failure.error, "cannot make a session for " + name);
     case ExecPlan::Step::descriptors:
       return Error::sys(failure.error, "cannot hand descriptors to " + name);
+    case ExecPlan::Step::user:
+      return Error::sys(failure.error, "cannot run " + name + " as the user " + program.user);
     case ExecPlan::Step::folder:
       return Error::sys(failure.error, "cannot change to the folder " + program.folder + " inside", {},
                         Exit::cannot_execute);
@@ -84,6 +88,26 @@ Error exec_failure(const ProgramSpec& program, const ExecPlan::Failure& failure)
         "it is there, but no program for this machine, or its interpreter or loader is missing inside",
         Exit::cannot_execute);
   return Error::sys(failure.error, "cannot execute " + name, {}, Exit::cannot_execute);
+}
+
+/// What must be looked up inside is looked up here, before there is a child.
+ExecPlan plan_for(pid_t pid, const ProgramSpec& program) {
+  std::vector<std::string> environment = program.environment;
+  std::optional<RunAs> who;
+  if (!program.user.empty() || program.make_folder) {
+    const Fd root = open_file("/proc/" + std::to_string(pid) + "/root", O_PATH | O_DIRECTORY);
+    if (!program.user.empty()) {
+      const Identity identity = resolve_user(root.get(), program.user);
+      who = identity.ids;
+      const auto is_home = [](const std::string& variable) { return variable.starts_with("HOME="); };
+      if (std::none_of(environment.begin(), environment.end(), is_home))
+        environment.push_back("HOME=" + identity.home);
+    }
+    if (program.make_folder) make_folder_inside(root.get(), program.folder);
+  }
+  ExecPlan plan(program.argv, std::move(environment), program.fds, program.folder, program.new_session);
+  if (who) plan.run_as(*who);
+  return plan;
 }
 
 }  // namespace
@@ -102,9 +126,9 @@ Child clone_as_child(const CloneRequest& request, const std::function<void()>& b
   return Child(result.pid);
 }
 
-Child start_in_namespaces(int pidfd, const ProgramSpec& program) {
+Child start_in_namespaces(pid_t pid, int pidfd, const ProgramSpec& program) {
   if (program.argv.empty()) throw Error::usage("no command given");
-  ExecPlan plan(program.argv, program.environment, program.fds, program.folder, program.new_session);
+  ExecPlan plan = plan_for(pid, program);
   Pipe errors = make_pipe();
   Fd error_end(check(::fcntl(errors.write.get(), F_DUPFD_CLOEXEC, plan.first_free_fd()),
                      "cannot duplicate a descriptor"));

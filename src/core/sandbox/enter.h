@@ -24,7 +24,7 @@ struct CloneRequest {
 /// Runs `body` in a child of ours; it must not return. Throws if the kernel will not have it.
 Child clone_as_child(const CloneRequest& request, const std::function<void()>& body);
 
-/// Starts a program in the namespaces of the process behind `pidfd`.
-Child start_in_namespaces(int pidfd, const ProgramSpec& program);
+/// Starts a program in the namespaces of the process `pid`, which `pidfd` keeps from being another.
+Child start_in_namespaces(pid_t pid, int pidfd, const ProgramSpec& program);
 
 }  // namespace coldstart

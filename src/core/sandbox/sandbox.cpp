@@ -115,7 +115,7 @@ fs::path Sandbox::upper() const {
 }
 
 Child Sandbox::start(const ProgramSpec& program) {
-  return start_in_namespaces(init_.pidfd(), program);
+  return start_in_namespaces(init_.pid(), init_.pidfd(), program);
 }
 
 pid_t Sandbox::pid_inside(pid_t host_pid) {
@@ -151,7 +151,7 @@ pid_t Sandbox::pid_outside(pid_t pid_inside) const {
 
 Child start_in_namespaces_of(pid_t host_pid, const ProgramSpec& program) {
   const Fd target = open_pidfd(host_pid);
-  return start_in_namespaces(target.get(), program);
+  return start_in_namespaces(host_pid, target.get(), program);
 }
 
 void own_mount_namespace() {

@@ -60,6 +60,10 @@ struct ProgramSpec {
   std::vector<std::string> argv;         ///< argv[0] is looked up in PATH of `environment`, inside
   std::vector<std::string> environment;  ///< all of it, "K=V"
   std::string folder = "/";              ///< working folder, inside
+  bool make_folder = false;              ///< if it is not there
+  /// USER[:GROUP], looked up inside (user.h); empty: root. HOME is the user's own unless `environment` has
+  /// it.
+  std::string user;
   /// (ours, theirs) as in SpawnOptions: every other descriptor is closed. 0, 1 and 2 are ours if not named.
   /// Ours -1: /dev/null, opened inside.
   std::vector<std::pair<int, int>> fds;

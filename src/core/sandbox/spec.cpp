@@ -30,6 +30,8 @@ OrderedJson ReplicaSpec::to_json() const {
            {{"argv", program.argv},
             {"environment", program.environment},
             {"folder", program.folder},
+            {"make_folder", program.make_folder},
+            {"user", program.user},
             {"pid_inside", program.pid_inside}}},
           {"stdin_from_caller", stdin_from_caller},
           {"output_to_caller", output_to_caller},
@@ -61,6 +63,8 @@ ReplicaSpec ReplicaSpec::from_json(const Json& json, const std::string& document
   get(program, "argv", s.program.argv);
   get(program, "environment", s.program.environment);
   get(program, "folder", s.program.folder);
+  get(program, "make_folder", s.program.make_folder);
+  get(program, "user", s.program.user);
   get(program, "pid_inside", s.program.pid_inside);
   get(json, "stdin_from_caller", s.stdin_from_caller);
   get(json, "output_to_caller", s.output_to_caller);
@@ -75,9 +79,11 @@ ReplicaSpec read_spec() {
   return ReplicaSpec::from_json(parse_json(read_text(path), "the replica's spec"), "the replica's spec");
 }
 
-std::vector<std::string> program_environment(const std::vector<std::string>& wanted) {
+std::vector<std::string> program_environment(const std::vector<std::string>& wanted,
+                                             const std::string& user) {
   std::vector<std::string> result = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                     "HOME=/root", "TERM=xterm"};
+                                     "TERM=xterm"};
+  if (user.empty()) result.emplace_back("HOME=/root");
   for (const std::string& variable : wanted) {
     const std::string key = variable.substr(0, variable.find('=') + 1);
     if (key.size() < 2)

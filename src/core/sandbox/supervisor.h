@@ -102,8 +102,9 @@ void supervise(const ReplicaSpec& spec, Launcher& launcher, Operation& op);
 /// which runs inside, ends the processes it has dumped before it is done itself.
 FileLock keep_sandbox(const std::filesystem::path& folder);
 
-/// What a program finds in its environment when nobody says otherwise: PATH, HOME, TERM.
-/// Of `wanted` ("K=V") later ones win.
-std::vector<std::string> program_environment(const std::vector<std::string>& wanted);
+/// What a program finds in its environment when nobody says otherwise: PATH, TERM and HOME, which a `user`
+/// gets when he is looked up inside. Of `wanted` ("K=V") later ones win.
+std::vector<std::string> program_environment(const std::vector<std::string>& wanted,
+                                             const std::string& user = {});
 
 }  // namespace coldstart
