@@ -70,6 +70,7 @@ constexpr Entry entries[] = {
     {"Snapshots", add_snapshot},
     {"Snapshots", add_restore},
     {"Snapshots", add_bench},
+    {"Pool", add_pool},
     {"Store and host", add_store},
     {"Store and host", add_doctor},
     // Started by other commands; not shown.

@@ -17,6 +17,7 @@ void add_image(CLI::App& app, Session& session);
 void add_lazy_pages(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_mount(CLI::App& app, Session& session);
+void add_pool(CLI::App& app, Session& session);
 void add_ps(CLI::App& app, Session& session);
 void add_replica_supervisor(CLI::App& app, Session& session);
 void add_restore(CLI::App& app, Session& session);
