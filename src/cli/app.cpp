@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include <CLI/CLI.hpp>
+#include <spdlog/spdlog.h>
 
 #include "cli/complete.h"
 #include "cli/describe.h"

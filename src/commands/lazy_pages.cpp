@@ -5,6 +5,7 @@
 
 #include <getopt.h>
 #include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "commands/commands.h"
