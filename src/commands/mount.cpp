@@ -13,6 +13,7 @@ struct MountArguments {
   std::string reference;
   std::string folder;
   bool foreground = false;
+  MountOptions options;
 };
 
 /// Until the mount is gone or we are told to end; then both the server and the mount go.
@@ -34,7 +35,8 @@ void mount_image(Session& session, const MountArguments& arguments) {
   // Until the server has its own lease nothing may take the image away.
   const Store::Lease lease = store->lease("mount", {{RefKind::image, ref.digest}});
   FuseMount mount(arguments.folder, "coldstart:" + ref.name.text());
-  Child server = start_image_server(mount, store->root(), ref.digest, session.cancel, arguments.foreground);
+  Child server = start_image_server(mount, store->root(), ref.digest, session.cancel, arguments.foreground,
+                                    arguments.options);
   const double seconds = span.end();
   session.console.result(OrderedJson{
       {"mountpoint", mount.folder().string()}, {"digest", ref.digest.text()}, {"seconds", seconds}});
@@ -58,6 +60,20 @@ void add_mount(CLI::App& app, Session& session) {
   command->add_option("REF", arguments->reference, "The image")->required();
   command->add_option("DIR", arguments->folder, "An empty folder")->required();
   command->add_flag("-f,--foreground", arguments->foreground, "Stay; Ctrl-C unmounts");
+  command
+      ->add_option(
+          "--prefetch", arguments->options.prefetch,
+          "What is cached uncompressed on the local disk, in the background: 'auto', what is opened; "
+          "'all', the whole image; 'none'")
+      ->transform(CLI::CheckedTransformer(prefetch_names).description(""))
+      ->type_name("auto|all|none")
+      ->default_str("auto");
+  command
+      ->add_option(
+          "--cache-size", arguments->options.cache_bytes,
+          "Most that the disk cache of the store may take, e.g. 20G; a quarter of the file system by default")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
   command->callback([&session, arguments] { mount_image(session, *arguments); });
 }
 

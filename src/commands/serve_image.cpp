@@ -15,6 +15,7 @@ namespace {
 struct ServeArguments {
   std::string digest;
   std::string mountpoint;
+  MountOptions mount;
   int fuse_fd = -1;
   int ready_fd = -1;
 };
@@ -30,6 +31,7 @@ void serve(Session& session, const ServeArguments& arguments) {
     const Store::Lease lease = store->lease("mount", {{RefKind::image, *digest}});
     const ImageReader image = open_image(*store, read_image_manifest(*store, *digest));
     ServeOptions options;
+    options.mount = arguments.mount;
     options.stop_fd = session.cancel.fd();
     serve_image(fuse.get(), *store, image, options, ready.get());
   } catch (const Error& e) {
@@ -46,6 +48,9 @@ void add_serve_image(CLI::App& app, Session& session) {
   const auto arguments = std::make_shared<ServeArguments>();
   command->add_option("DIGEST", arguments->digest, "The image")->required();
   command->add_option("--mountpoint", arguments->mountpoint, "Where it is mounted")->required();
+  command->add_option("--prefetch", arguments->mount.prefetch, "What to cache")
+      ->transform(CLI::CheckedTransformer(prefetch_names));
+  command->add_option("--cache-size", arguments->mount.cache_bytes, "Of the disk cache; 0: as by default");
   command->add_option("--fuse-fd", arguments->fuse_fd, "The descriptor of the mount")->required();
   command->add_option("--ready-fd", arguments->ready_fd, "Told when the mount is usable")->required();
   command->callback([&session, arguments] { serve(session, *arguments); });

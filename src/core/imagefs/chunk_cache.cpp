@@ -20,6 +20,11 @@ Chunk ChunkCache::get(const ChunkRecord& wanted) {
   return load(wanted, promise);
 }
 
+Chunk ChunkCache::peek(const Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  return find_locked(digest);
+}
+
 bool ChunkCache::lacks(const ChunkRecord& chunk) {
   const Digest digest{chunk.digest};
   const std::lock_guard lock(mutex_);

@@ -29,6 +29,8 @@ class ChunkCache {
   ChunkCache(size_t limit_bytes, Load load) : limit_(limit_bytes), load_(std::move(load)) {}
 
   Chunk get(const ChunkRecord& wanted);
+  /// Null if it is not there; loads nothing.
+  Chunk peek(const Digest& digest);
   /// True if get() would have to load it, and nobody does so already.
   bool lacks(const ChunkRecord& chunk);
 

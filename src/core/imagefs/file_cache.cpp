@@ -25,7 +25,6 @@ constexpr timespec seal_for_good{1, 0};
 timespec seal_of_this_boot() {
   return {static_cast<time_t>(2 + boot_number() % (uint64_t{1} << 30)), 0};
 }
-constexpr time_t last_seal = 2 + (time_t{1} << 30);
 
 constexpr time_t use_granularity = 60;  // seconds: a use is not noted more often
 
@@ -88,7 +87,7 @@ Fd FileCache::find(const Digest& content, uint64_t size) {
     }
     return file;
   }
-  if (seal.tv_sec > last_seal || static_cast<uint64_t>(status.st_size) != size)
+  if (seal.tv_sec > last_seal_second || static_cast<uint64_t>(status.st_size) != size)
     log::warn("{} was changed by someone: it is fetched anew", path.string());
   if (::unlink(path.c_str()) != 0 && errno != ENOENT)
     log::warn("{}", Error::sys("cannot remove " + path.string()).what());
@@ -130,17 +129,23 @@ void FileCache::seal(const Digest& content, PartialFile& partial) {
 }
 
 void FileCache::put(const Digest& content, uint64_t size, std::span<const Piece> pieces) {
-  make_tree();
-  const fs::path folder = root_ / "partial";
-  const Fd file(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
-  if (!file) throw Error::sys("cannot make a file in " + folder.string());
-  check(::ftruncate(file.get(), static_cast<off_t>(size)), "cannot make a file in " + folder.string());
+  const Fd file = sample();
+  check(::ftruncate(file.get(), static_cast<off_t>(size)), "cannot size " + complete(content).string());
   for (const Piece& piece : pieces) pwrite_full(file.get(), piece.bytes, static_cast<off_t>(piece.offset));
   publish(file.get(), {}, content);
 }
 
+Fd FileCache::sample() const {
+  make_tree();
+  const fs::path folder = root_ / "partial";
+  Fd file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!file) throw Error::sys("cannot make a file in " + folder.string());
+  return file;
+}
+
 bool FileCache::reserve(uint64_t bytes) {
   const std::lock_guard lock(mutex_);
+  if (bytes > limit_) return false;
   struct statvfs space {};
   if (::statvfs(root_.parent_path().c_str(), &space) != 0) return false;
   const uint64_t kept_free = uint64_t{space.f_blocks} * space.f_frsize / 20;
@@ -148,7 +153,7 @@ bool FileCache::reserve(uint64_t bytes) {
   const uint64_t lacking = room < kept_free + bytes ? kept_free + bytes - room : 0;
   // Other servers add as well: now and then their part is looked at, too.
   if (!counted_ || lacking > 0 || bytes_ + bytes > limit_ || added_ > limit_ / 16) sweep_locked(bytes);
-  if (bytes > limit_ || bytes_ + bytes > limit_) return false;
+  if (bytes_ + bytes > limit_) return false;
   if (lacking > 0) {
     if (::statvfs(root_.parent_path().c_str(), &space) != 0) return false;
     if (uint64_t{space.f_bavail} * space.f_frsize < kept_free + bytes) return false;

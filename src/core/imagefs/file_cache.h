@@ -35,6 +35,9 @@ namespace coldstart {
 /// Thread-safe; any number of processes may use one cache.
 class FileCache {
  public:
+  /// The modification time of a sealed file is not later, that of any other is.
+  static constexpr time_t last_seal_second = 2 + (time_t{1} << 30);
+
   /// `limit_bytes` of disk space; 0: a quarter of the file system.
   FileCache(const std::filesystem::path& store_root, uint64_t limit_bytes);
 
@@ -61,6 +64,8 @@ class FileCache {
   /// Flushes what was sealed since the last call, so that it outlives a crash of the machine. Slow.
   void harden();
 
+  /// A file without a name where the cached ones lie: to try what can be done with them. Throws Error.
+  Fd sample() const;
   const std::filesystem::path& root() const { return root_; }
   /// As of the last look at the folder, and what was added since.
   uint64_t bytes() const;

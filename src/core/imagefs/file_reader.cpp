@@ -25,28 +25,54 @@ void add_zeros(Gather& to, uint64_t count) {
 
 }  // namespace
 
-Gather FileReader::read(const InodeRecord& file, uint64_t offset, size_t size) {
+Gather FileReader::read(uint32_t inode, uint64_t offset, size_t size) {
   Gather result;
+  const InodeRecord& file = image_.inode(inode);
   if (offset >= file.size) return result;
   const uint64_t end = offset + std::min<uint64_t>(size, file.size - offset);
   uint64_t at = offset;
   const auto extents = image_.extents(file, offset, end - offset);
-  load_rest(extents);
+  const std::shared_ptr<const DiskTier::File> on_disk = disk_ != nullptr ? disk_->find(inode) : nullptr;
+  if (!on_disk) load_rest(extents);
   for (const ExtentRecord& extent : extents) {
     if (extent.offset > at) {
       add_zeros(result, extent.offset - at);
       at = extent.offset;
     }
-    Chunk chunk = cache_.get(image_.chunks()[extent.chunk]);
-    const uint64_t skip = at - extent.offset;
-    const size_t count = std::min<uint64_t>(end - at, chunk->size() - skip);
-    result.pieces.push_back({const_cast<std::byte*>(chunk->data() + skip), count});
+    uint64_t skip = at - extent.offset;
+    const size_t count = std::min<uint64_t>(end - at, length(extent) - skip);
+    Chunk bytes = on_disk ? from_disk(inode, *on_disk, extent, skip, count) : nullptr;
+    if (bytes)
+      skip = 0;
+    else
+      bytes = from_memory_or_store(image_.chunks()[extent.chunk]);
+    result.pieces.push_back({const_cast<std::byte*>(bytes->data() + skip), count});
     result.bytes += count;
     at += count;
-    result.chunks.push_back(std::move(chunk));
+    result.chunks.push_back(std::move(bytes));
   }
   add_zeros(result, end - at);
   return result;
+}
+
+Chunk FileReader::from_disk(uint32_t inode, const DiskTier::File& file, const ExtentRecord& extent,
+                            uint64_t skip, size_t count) {
+  auto bytes = std::make_shared<Bytes>(count);
+  const auto index = static_cast<size_t>(&extent - image_.extents(image_.inode(inode)).data());
+  if (file.read(index, skip, *bytes)) {
+    metrics_.disk.add(count);
+    return bytes;
+  }
+  if (file.complete()) disk_->forget(inode);
+  return nullptr;
+}
+
+Chunk FileReader::from_memory_or_store(const ChunkRecord& chunk) {
+  if (Chunk known = cache_.peek(ImageReader::digest(chunk))) {
+    metrics_.memory.add(chunk.length);
+    return known;
+  }
+  return cache_.get(chunk);
 }
 
 void FileReader::load_rest(std::span<const ExtentRecord> extents) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A file's bytes, put together from its extents and its holes. Knows nothing of FUSE.
+// A file's bytes, put together from its extents and its holes, each piece from the nearest tier that has it:
+// memory, the local disk cache, the store. Knows nothing of FUSE.
 
 #include <vector>
 
@@ -10,6 +11,8 @@
 #include "core/base/workers.h"
 #include "core/image/reader.h"
 #include "core/imagefs/chunk_cache.h"
+#include "core/imagefs/disk_tier.h"
+#include "core/imagefs/metrics.h"
 
 namespace coldstart {
 
@@ -20,14 +23,19 @@ struct Gather {
   size_t bytes = 0;
 };
 
-/// Thread-safe. `image` must outlive it.
+/// Thread-safe. All that it is given must outlive it.
 class FileReader {
  public:
-  FileReader(const ImageReader& image, size_t cache_bytes, ChunkCache::Load load)
-      : image_(image), cache_(cache_bytes, std::move(load)), helpers_(default_jobs(), queued_chunks) {}
+  /// `disk` may be null: then there is no disk cache.
+  FileReader(const ImageReader& image, ChunkCache& chunks, DiskTier* disk, ImageMetrics& metrics)
+      : image_(image),
+        cache_(chunks),
+        disk_(disk),
+        metrics_(metrics),
+        helpers_(default_jobs(), queued_chunks) {}
 
   /// At most `size` bytes from `offset` on: fewer only at the file's end. Throws what loading a chunk threw.
-  Gather read(const InodeRecord& file, uint64_t offset, size_t size);
+  Gather read(uint32_t inode, uint64_t offset, size_t size);
 
   /// lseek(2) with SEEK_DATA (`data`) or SEEK_HOLE; -ENXIO past the end. The end itself counts as a hole.
   off_t seek(const InodeRecord& file, uint64_t offset, bool data) const;
@@ -40,10 +48,16 @@ class FileReader {
 
   /// Has all but the first of them loaded by other threads meanwhile: a reader waits for all of them.
   void load_rest(std::span<const ExtentRecord> extents);
+  /// `count` bytes of the extent, `skip` bytes into it; null if the disk does not have them.
+  Chunk from_disk(uint32_t inode, const DiskTier::File& file, const ExtentRecord& extent, uint64_t skip,
+                  size_t count);
+  Chunk from_memory_or_store(const ChunkRecord& chunk);
   uint32_t length(const ExtentRecord& extent) const { return image_.chunks()[extent.chunk].length; }
 
   const ImageReader& image_;
-  ChunkCache cache_;
+  ChunkCache& cache_;
+  DiskTier* const disk_;
+  ImageMetrics& metrics_;
   Workers helpers_;  // last: its threads use all above
 };
 

@@ -16,6 +16,7 @@
 #include "core/base/fd.h"
 #include "core/base/subprocess.h"
 #include "core/image/reader.h"
+#include "core/imagefs/prefetch.h"
 #include "core/store/store.h"
 
 namespace coldstart {
@@ -42,9 +43,16 @@ class FuseMount {
   Fd fd_;
 };
 
+/// What the one who mounts may choose.
+struct MountOptions {
+  Prefetch prefetch = Prefetch::opened;
+  uint64_t cache_bytes = 0;  ///< on disk, for all mounts of the store; 0: a quarter of the file system
+};
+
 struct ServeOptions {
+  MountOptions mount;
   unsigned threads = 8;
-  size_t cache_bytes = size_t{32} << 20;  ///< of decompressed chunks, in memory
+  size_t memory_bytes = size_t{32} << 20;  ///< of decompressed chunks
   /// Becomes readable when the server must end although the mount is still there; -1: never.
   int stop_fd = -1;
 };
@@ -60,7 +68,7 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
 /// until it answers. It has no descriptor of ours, logs to image_server_log(), holds a lease of the image,
 /// and ends with the mount, or with us if `die_with_us`. What it could not do comes out as the Error it had.
 Child start_image_server(const FuseMount& mount, const std::filesystem::path& store_root, const Digest& image,
-                         const CancelToken& cancel, bool die_with_us);
+                         const CancelToken& cancel, bool die_with_us, const MountOptions& options = {});
 /// The server's side of it: tells the one who started us why there will be no server.
 void report_start_failure(int ready_fd, const Error& error) noexcept;
 

@@ -71,7 +71,7 @@ fs::path image_server_log(const fs::path& store_root) {
 }
 
 Child start_image_server(const FuseMount& mount, const fs::path& store_root, const Digest& image,
-                         const CancelToken& cancel, bool die_with_us) {
+                         const CancelToken& cancel, bool die_with_us, const MountOptions& options) {
   Pipe ready = make_pipe();
   const Fd null = open_file("/dev/null", O_RDWR);
   SpawnOptions spawn;
@@ -85,6 +85,10 @@ Child start_image_server(const FuseMount& mount, const fs::path& store_root, con
                 std::to_string(server_ready_fd),
                 "--mountpoint",
                 mount.folder().string(),
+                "--prefetch",
+                to_string(options.prefetch),
+                "--cache-size",
+                std::to_string(options.cache_bytes),
                 image.text()};
   spawn.fds = {{null.get(), 0},
                {null.get(), 1},

@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/imagefs/file_content.h"
 
 namespace coldstart {
 
@@ -48,11 +49,11 @@ bool has_prefix_acl(std::string_view name) {
 
 }  // namespace
 
-ImageOperations::ImageOperations(const ImageReader& image, size_t cache_bytes, ChunkCache::Load load)
-    : image_(image), files_(image, cache_bytes, std::move(load)) {
-  for (const XattrRecord& attribute : image.xattr_kinds()) {
+ImageOperations::ImageOperations(const ServingParts& parts)
+    : parts_(parts), image_(parts.image), files_(parts.files) {
+  for (const XattrRecord& attribute : image_.xattr_kinds()) {
     has_xattrs_ = true;
-    has_acls_ = has_acls_ || has_prefix_acl(image.xattr(attribute).name);
+    has_acls_ = has_acls_ || has_prefix_acl(image_.xattr(attribute).name);
   }
 }
 
@@ -77,9 +78,9 @@ void ImageOperations::init(fuse_conn_info& connection) {
   want(FUSE_CAP_AUTO_INVAL_DATA, false);
   want(FUSE_CAP_FLOCK_LOCKS, false);
   want(FUSE_CAP_POSIX_LOCKS, false);
-  // Where the kernel agrees, it opens and closes files and folders without asking us, and keeps their pages.
-  const unsigned no_opens = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT;
-  opens_ = (connection.capable & no_opens) != no_opens;
+  no_open_ = (connection.capable & FUSE_CAP_NO_OPEN_SUPPORT) != 0;
+  no_opendir_ = (connection.capable & FUSE_CAP_NO_OPENDIR_SUPPORT) != 0;
+  parts_.passthrough.ask_for(connection);
   connection.max_background = 256;
   connection.congestion_threshold = 192;
   connection.time_gran = 1;
@@ -146,11 +147,63 @@ void ImageOperations::readlink(fuse_req_t request, fuse_ino_t inode) {
   fuse_reply_readlink(request, std::string(image_.target(r)).c_str());
 }
 
-void ImageOperations::open(fuse_req_t request, fuse_file_info info, bool folder) {
-  if (!opens_) throw Refusal{ENOSYS};
+// Files that are complete in the cache are passed through; the kernel then needs us no more. Where nothing
+// can be passed through, the kernel opens and closes files without asking us at all, which is quicker, and
+// keeps their pages.
+
+void ImageOperations::probe_passthrough() {
+  if (!parts_.passthrough.agreed()) return;
+  try {
+    const int id = parts_.passthrough.register_backing(parts_.cache.sample().get());
+    passes_through_ = id > 0;
+    if (id > 0)
+      parts_.passthrough.unregister_backing(id);
+    else
+      log::debug("no passthrough: {}", Error::sys(-id, "the kernel refuses a file of the cache").what());
+  } catch (const Error& e) {
+    log::debug("no passthrough: {}", e.what());
+  }
+}
+
+int ImageOperations::backing(uint32_t inode) {
+  if (!passes_through_) return 0;
+  const InodeRecord& file = image_.inode(inode);
+  const Fd complete = parts_.cache.find(content_name(image_, file), file.size);
+  return complete ? std::max(parts_.passthrough.register_backing(complete.get()), 0) : 0;
+}
+
+void ImageOperations::open(fuse_req_t request, fuse_ino_t number, fuse_file_info info) {
+  if (!passes_through_ && no_open_) throw Refusal{ENOSYS};
+  record(number);
+  const auto inode = static_cast<uint32_t>(number);
+  const int id = parts_.opens.open(inode, [&] { return backing(inode); });
+  parts_.metrics.opens.fetch_add(1, std::memory_order_relaxed);
+  info.noflush = 1;
+  int answered = 0;
+  if (id != 0) {
+    parts_.metrics.passed_through.fetch_add(1, std::memory_order_relaxed);
+    answered = Passthrough::reply_open(request, info, id);
+  } else {
+    info.keep_cache = 1;
+    answered = fuse_reply_open(request, &info);
+    parts_.filler.want(inode);
+  }
+  // The open was interrupted, and will not be released.
+  if (answered == -ENOENT)
+    parts_.opens.release(inode, [&](int unused) { parts_.passthrough.unregister_backing(unused); });
+}
+
+void ImageOperations::release(fuse_req_t request, fuse_ino_t inode) {
+  record(inode);
+  fuse_reply_err(request, 0);
+  parts_.opens.release(static_cast<uint32_t>(inode),
+                       [&](int unused) { parts_.passthrough.unregister_backing(unused); });
+}
+
+void ImageOperations::opendir(fuse_req_t request, fuse_file_info info) {
+  if (no_opendir_) throw Refusal{ENOSYS};
   info.keep_cache = 1;
-  info.cache_readdir = folder ? 1 : 0;
-  info.noflush = folder ? 0 : 1;
+  info.cache_readdir = 1;
   fuse_reply_open(request, &info);
 }
 
@@ -159,11 +212,13 @@ void ImageOperations::read(fuse_req_t request, fuse_ino_t inode, size_t size, of
   if (!S_ISREG(r.mode)) throw Refusal{EINVAL};
   Gather gather;
   try {
-    gather = files_.read(r, static_cast<uint64_t>(offset), size);
+    gather = files_.read(static_cast<uint32_t>(inode), static_cast<uint64_t>(offset), size);
   } catch (const Error& e) {
+    parts_.metrics.errors.fetch_add(1, std::memory_order_relaxed);
     throw e.in("cannot read " + path_in_image(image_, static_cast<uint32_t>(inode)));
   }
   fuse_reply_iov(request, gather.pieces.data(), static_cast<int>(gather.pieces.size()));
+  if (!passes_through_) parts_.filler.want(static_cast<uint32_t>(inode));
 }
 
 void ImageOperations::readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, bool plus) {
@@ -260,11 +315,14 @@ const fuse_lowlevel_ops& ImageOperations::table() {
     o.readlink = [](fuse_req_t q, fuse_ino_t inode) {
       answer(q, [=](ImageOperations& fs) { fs.readlink(q, inode); });
     };
-    o.open = [](fuse_req_t q, fuse_ino_t, fuse_file_info* info) {
-      answer(q, [=](ImageOperations& fs) { fs.open(q, *info, false); });
+    o.open = [](fuse_req_t q, fuse_ino_t inode, fuse_file_info* info) {
+      answer(q, [=](ImageOperations& fs) { fs.open(q, inode, *info); });
+    };
+    o.release = [](fuse_req_t q, fuse_ino_t inode, fuse_file_info*) {
+      answer(q, [=](ImageOperations& fs) { fs.release(q, inode); });
     };
     o.opendir = [](fuse_req_t q, fuse_ino_t, fuse_file_info* info) {
-      answer(q, [=](ImageOperations& fs) { fs.open(q, *info, true); });
+      answer(q, [=](ImageOperations& fs) { fs.opendir(q, *info); });
     };
     o.read = [](fuse_req_t q, fuse_ino_t inode, size_t size, off_t offset, fuse_file_info*) {
       answer(q, [=](ImageOperations& fs) { fs.read(q, inode, size, offset); });

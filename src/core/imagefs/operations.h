@@ -5,23 +5,41 @@
 
 #include "core/image/reader.h"
 #include "core/imagefs/file_reader.h"
+#include "core/imagefs/filler.h"
+#include "core/imagefs/open_table.h"
+#include "core/imagefs/passthrough.h"
 #include "core/imagefs/session.h"
 
 namespace coldstart {
 
-/// The user data of the FuseSession. Thread-safe. `image` must outlive it.
+/// What an image is served with. All of it must outlive the operations.
+struct ServingParts {
+  const ImageReader& image;
+  FileReader& files;
+  FileCache& cache;
+  Filler& filler;
+  OpenTable& opens;
+  Passthrough& passthrough;
+  ImageMetrics& metrics;
+};
+
+/// The user data of the FuseSession. Thread-safe.
 class ImageOperations {
  public:
-  ImageOperations(const ImageReader& image, size_t cache_bytes, ChunkCache::Load load);
+  explicit ImageOperations(const ServingParts& parts);
 
   /// The table for fuse_session_new().
   static const fuse_lowlevel_ops& table();
 
   void init(fuse_conn_info& connection);
+  /// After the kernel was greeted: finds out whether files can be passed through here.
+  void probe_passthrough();
   void lookup(fuse_req_t request, fuse_ino_t parent, std::string_view name);
   void getattr(fuse_req_t request, fuse_ino_t inode);
   void readlink(fuse_req_t request, fuse_ino_t inode);
-  void open(fuse_req_t request, fuse_file_info info, bool folder);
+  void open(fuse_req_t request, fuse_ino_t inode, fuse_file_info info);
+  void release(fuse_req_t request, fuse_ino_t inode);
+  void opendir(fuse_req_t request, fuse_file_info info);
   void read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset);
   void readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, bool plus);
   void statfs(fuse_req_t request);
@@ -35,11 +53,17 @@ class ImageOperations {
   struct stat status(uint32_t inode) const;
   fuse_entry_param entry(uint32_t inode) const;
 
+  /// A new backing id for a file that is complete in the cache; else 0.
+  int backing(uint32_t inode);
+
+  ServingParts parts_;
   const ImageReader& image_;
-  FileReader files_;
+  FileReader& files_;
   bool has_xattrs_ = false;
   bool has_acls_ = false;
-  bool opens_ = true;  ///< the kernel wants open and opendir answered
+  bool no_open_ = false;     ///< the kernel can do without answers to open
+  bool no_opendir_ = false;  ///< and to opendir
+  bool passes_through_ = false;
 };
 
 }  // namespace coldstart

@@ -28,14 +28,30 @@ namespace {
 /// A chunk of at least this size is alone in its frame, or nearly so: its neighbours are not worth keeping.
 constexpr size_t large_chunk = size_t{128} << 10;
 
-void load_chunk(Store& store, const ChunkRecord& wanted, const ChunkCache::Keep& keep) {
-  const Digest digest = ImageReader::digest(wanted);
-  if (wanted.length >= large_chunk)
-    keep(digest, store.read(digest));
-  else
-    store.read_frame(digest,
-                     [&](const Digest& d, ByteSpan bytes) { keep(d, Bytes(bytes.begin(), bytes.end())); });
-}
+/// How chunks come into memory when a reader waits for them.
+class ChunkLoader {
+ public:
+  ChunkLoader(Store& store, ImageMetrics& metrics, ReaderActivity& readers)
+      : store_(store), metrics_(metrics), readers_(readers) {}
+
+  void operator()(const ChunkRecord& wanted, const ChunkCache::Keep& keep) const {
+    const auto start = std::chrono::steady_clock::now();
+    const Digest digest = ImageReader::digest(wanted);
+    if (wanted.length >= large_chunk)
+      keep(digest, store_.read(digest));
+    else
+      store_.read_frame(digest,
+                        [&](const Digest& d, ByteSpan bytes) { keep(d, Bytes(bytes.begin(), bytes.end())); });
+    metrics_.fetch.add(std::chrono::steady_clock::now() - start);
+    metrics_.store.add(wanted.length);
+    readers_.note();
+  }
+
+ private:
+  Store& store_;
+  ImageMetrics& metrics_;
+  ReaderActivity& readers_;
+};
 
 /// Makes SIGUSR1 interrupt system calls, and does nothing else. A thread that sits in a read of /dev/fuse
 /// wakes up by nothing but a request or a signal.
@@ -124,17 +140,25 @@ bool wait_for(int fd, int stop_fd) {
 
 void serve_image(int fuse_fd, Store& store, const ImageReader& image, const ServeOptions& options,
                  int ready_fd) {
-  ImageOperations operations(
-      image, options.cache_bytes,
-      [&store](const ChunkRecord& wanted, const ChunkCache::Keep& keep) { load_chunk(store, wanted, keep); });
   // Chunks are allocated by one thread and freed by another: with an arena each, the memory that waits for
   // reuse would be several times what is in use.
   ::mallopt(M_ARENA_MAX, 1);
   const WakeSignal wake;
-  FuseSession session(fuse_fd, ImageOperations::table(), &operations, {});
+  ImageMetrics metrics;
+  FileCache cache(store.root(), options.mount.cache_bytes);
+  DiskTier disk(image, cache);
+  ReaderActivity readers;
+  ChunkCache chunks(options.memory_bytes, ChunkLoader(store, metrics, readers));
+  Filler filler(image, store, cache, chunks, readers, metrics, options.mount.prefetch);
+  FileReader files(image, chunks, &disk, metrics);
+  OpenTable opens(image.inode_count(), -1);
+  Passthrough passthrough(fuse_fd, true);
+  ImageOperations operations({image, files, cache, filler, opens, passthrough, metrics});
+  FuseSession session(fuse_fd, ImageOperations::table(), &operations, {&passthrough});
   // The kernel's first request is its greeting; nothing else comes before it is answered.
   RequestBuffer greeting;
   if (!wait_for(fuse_fd, options.stop_fd) || !session.serve_one(greeting)) return;
+  operations.probe_passthrough();
   if (ready_fd >= 0) write_full(ready_fd, as_bytes("+"));
   Crew crew(session);
   crew.start(options.threads);

@@ -59,35 +59,40 @@ std::string text(const Gather& gather) {
 
 TEST_CASE("any range of a file with holes reads as it should") {
   const ImageReader image = sample();
-  FileReader reader(image, 1000, give_letters);
-  const InodeRecord& file = image.inode(file_inode);
+  ImageMetrics metrics;
+  ChunkCache chunks(1000, give_letters);
+  FileReader reader(image, chunks, nullptr, metrics);
   const std::string want = whole_file();
   REQUIRE(want.size() == file_size);
   for (const uint64_t from :
        {0, 1, 99, 100, 101, 149, 150, 179, 180, 181, 70000, 120179, 120180, 120189, 120190})
     for (const size_t size : {1, 2, 49, 50, 51, 80, 82, 5000, 120000, 1 << 20})
-      CHECK_MESSAGE(text(reader.read(file, from, size)) == want.substr(from, size), from << " + " << size);
-  CHECK(reader.read(file, file_size, 10).bytes == 0);
-  CHECK(reader.read(file, uint64_t{1} << 62, 10).bytes == 0);
+      CHECK_MESSAGE(text(reader.read(file_inode, from, size)) == want.substr(from, size),
+                    from << " + " << size);
+  CHECK(reader.read(file_inode, file_size, 10).bytes == 0);
+  CHECK(reader.read(file_inode, uint64_t{1} << 62, 10).bytes == 0);
 }
 
 TEST_CASE("a read over several chunks fails if one of them does, and works when that one does again") {
   const ImageReader image = sample();
   std::atomic<bool> broken = true;
-  FileReader reader(image, 1000, [&](const ChunkRecord& wanted, const ChunkCache::Keep& keep) {
+  ImageMetrics metrics;
+  ChunkCache chunks(1000, [&](const ChunkRecord& wanted, const ChunkCache::Keep& keep) {
     if (broken && wanted.digest[0] == 'b') throw Error::corrupt("flipped");
     give_letters(wanted, keep);
   });
-  const InodeRecord& file = image.inode(file_inode);
-  for (int i = 0; i < 20; ++i) CHECK_THROWS_WITH(reader.read(file, 0, file_size), "flipped");
-  CHECK(text(reader.read(file, 0, 150)) == whole_file().substr(0, 150));
+  FileReader reader(image, chunks, nullptr, metrics);
+  for (int i = 0; i < 20; ++i) CHECK_THROWS_WITH(reader.read(file_inode, 0, file_size), "flipped");
+  CHECK(text(reader.read(file_inode, 0, 150)) == whole_file().substr(0, 150));
   broken = false;
-  CHECK(text(reader.read(file, 0, file_size)) == whole_file());
+  CHECK(text(reader.read(file_inode, 0, file_size)) == whole_file());
 }
 
 TEST_CASE("seeking finds data and holes as lseek(2) says") {
   const ImageReader image = sample();
-  const FileReader reader(image, 1000, give_letters);
+  ImageMetrics metrics;
+  ChunkCache chunks(1000, give_letters);
+  FileReader reader(image, chunks, nullptr, metrics);
   const InodeRecord& file = image.inode(file_inode);
   const auto data = [&](uint64_t from) { return reader.seek(file, from, true); };
   const auto hole = [&](uint64_t from) { return reader.seek(file, from, false); };
