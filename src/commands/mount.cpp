@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <poll.h>
 
 #include "commands/commands.h"
 #include "core/image/image.h"
 #include "core/imagefs/imagefs.h"
+#include "core/imagefs/mount_stat.h"
 
 namespace coldstart {
 
@@ -49,6 +51,40 @@ void mount_image(Session& session, const MountArguments& arguments) {
   }
 }
 
+void show_stat(Session& session, const std::string& folder, bool prometheus) {
+  const OrderedJson stat = mount_stat(folder);
+  session.console.result(stat);
+  if (prometheus) {
+    session.console.raw() << as_prometheus(stat, std::filesystem::absolute(folder));
+    return;
+  }
+  const auto seconds = [&](const char* which) {
+    return human_seconds(stat["fetch_seconds"][which].get<double>());
+  };
+  std::vector<std::vector<std::string>> rows = {
+      {"server", fmt::format("pid {}, {}", stat["pid"].get<int>(), human_bytes(stat["memory_bytes"]))}};
+  for (const auto& [tier, counters] : stat["tiers"].items())
+    rows.push_back({"from " + tier, fmt::format("{} in {} pieces", human_bytes(counters["bytes"]),
+                                                counters["hits"].get<uint64_t>())});
+  rows.push_back({"fetching a chunk", fmt::format("median {}, 90 % {}, 99 % {}", seconds("p50"),
+                                                  seconds("p90"), seconds("p99"))});
+  rows.push_back({"passed through", fmt::format("{} of {} opens", stat["passed_through"].get<uint64_t>(),
+                                                stat["opens"].get<uint64_t>())});
+  rows.push_back({"disk cache", fmt::format("{} of at most {}", human_bytes(stat["disk_cache"]["bytes"]),
+                                            human_bytes(stat["disk_cache"]["limit"]))});
+  rows.push_back({"errors", std::to_string(stat["errors"].get<uint64_t>())});
+  session.console.table({"what", ""}, rows);
+}
+
+void add_mount_stat(CLI::App& mount, Session& session) {
+  auto* command = mount.add_subcommand("stat", "What the server of a mount has done");
+  const auto folder = std::make_shared<std::string>();
+  const auto prometheus = std::make_shared<bool>(false);
+  command->add_option("DIR", *folder, "The mount point")->required();
+  command->add_flag("--prometheus", *prometheus, "As text for Prometheus");
+  command->callback([&session, folder, prometheus] { show_stat(session, *folder, *prometheus); });
+}
+
 }  // namespace
 
 void add_mount(CLI::App& app, Session& session) {
@@ -57,8 +93,9 @@ void add_mount(CLI::App& app, Session& session) {
       "Examples:\n"
       "  coldstart mount llm:v1 /mnt/llm");
   const auto arguments = std::make_shared<MountArguments>();
-  command->add_option("REF", arguments->reference, "The image")->required();
-  command->add_option("DIR", arguments->folder, "An empty folder")->required();
+  // Required, unless the subcommand is meant.
+  command->add_option("REF", arguments->reference, "The image");
+  command->add_option("DIR", arguments->folder, "An empty folder");
   command->add_flag("-f,--foreground", arguments->foreground, "Stay; Ctrl-C unmounts");
   command
       ->add_option(
@@ -74,7 +111,14 @@ void add_mount(CLI::App& app, Session& session) {
           "Most that the disk cache of the store may take, e.g. 20G; a quarter of the file system by default")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
-  command->callback([&session, arguments] { mount_image(session, *arguments); });
+  add_mount_stat(*command, session);
+  command->require_subcommand(0, 1);
+  command->callback([&session, arguments, command] {
+    if (!command->get_subcommands().empty()) return;
+    if (arguments->reference.empty()) throw CLI::RequiredError("REF");
+    if (arguments->folder.empty()) throw CLI::RequiredError("DIR");
+    mount_image(session, *arguments);
+  });
 }
 
 }  // namespace coldstart

@@ -3,14 +3,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <new>
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/imagefs/file_content.h"
+#include "core/imagefs/mount_stat.h"
 
 namespace coldstart {
 
@@ -41,6 +44,14 @@ void answer(fuse_req_t request, Body body) noexcept {
     log::warn("{}", e.what());
     fuse_reply_err(request, EIO);
   }
+}
+
+/// Of this process.
+uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  uint64_t all = 0, resident = 0;
+  statm >> all >> resident;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 bool has_prefix_acl(std::string_view name) {
@@ -298,6 +309,19 @@ void ImageOperations::lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, 
   fuse_reply_lseek(request, at);
 }
 
+void ImageOperations::ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, size_t room) {
+  if (command != mount_stat_request || inode != root_inode) throw Refusal{ENOTTY};
+  OrderedJson stat = {{"pid", ::getpid()}};
+  stat.update(parts_.metrics.to_json());
+  stat["disk_cache"] = {{"bytes", parts_.cache.bytes()}, {"limit", parts_.cache.limit()}};
+  stat["memory_bytes"] = resident_bytes();
+  auto answer = std::make_unique<MountStatAnswer>();
+  const std::string text = stat.dump();
+  if (text.size() >= sizeof answer->text || room < sizeof *answer) throw Refusal{EOVERFLOW};
+  std::memcpy(answer->text, text.c_str(), text.size() + 1);
+  fuse_reply_ioctl(request, 0, answer.get(), sizeof *answer);
+}
+
 const fuse_lowlevel_ops& ImageOperations::table() {
   static const fuse_lowlevel_ops operations = [] {
     fuse_lowlevel_ops o{};
@@ -340,6 +364,9 @@ const fuse_lowlevel_ops& ImageOperations::table() {
     o.listxattr = [](fuse_req_t q, fuse_ino_t inode, size_t size) {
       answer(q, [=](ImageOperations& fs) { fs.listxattr(q, inode, size); });
     };
+    o.ioctl = [](fuse_req_t q, fuse_ino_t inode, unsigned command, void*, fuse_file_info*, unsigned,
+                 const void*, size_t,
+                 size_t room) { answer(q, [=](ImageOperations& fs) { fs.ioctl(q, inode, command, room); }); };
     o.lseek = [](fuse_req_t q, fuse_ino_t inode, off_t offset, int whence, fuse_file_info*) {
       answer(q, [=](ImageOperations& fs) { fs.lseek(q, inode, offset, whence); });
     };

@@ -45,6 +45,8 @@ class ImageOperations {
   void statfs(fuse_req_t request);
   void getxattr(fuse_req_t request, fuse_ino_t inode, std::string_view name, size_t size);
   void listxattr(fuse_req_t request, fuse_ino_t inode, size_t size);
+  /// The question of mount_stat.h; no other.
+  void ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, size_t room);
   void lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence);
 
  private:
