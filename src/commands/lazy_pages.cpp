@@ -11,6 +11,7 @@
 #include "commands/commands.h"
 #include "core/base/log.h"
 #include "core/memory/page_server.h"
+#include "core/memory/stored_pages.h"
 
 namespace coldstart {
 
@@ -25,6 +26,7 @@ struct LazyPagesOptions {
   int status_fd = -1;
   int verbosity = 2;  // as CRIU counts: 1 errors, 2 warnings, 3 information, 4 debugging
   pid_t kill_with = 0;
+  std::optional<Digest> snapshot;  // whose pages are in the store; else they are in the images
 };
 
 int number(const char* option, const std::string& text) {
@@ -37,11 +39,15 @@ int number(const char* option, const std::string& text) {
 
 /// With CRIU's own option parser, getopt, for its spellings: -v4, -Ddir, --images-dir=dir.
 LazyPagesOptions parse(std::vector<std::string> words) {
-  const option known[] = {
-      {"images-dir", required_argument, nullptr, 'D'},  {"work-dir", required_argument, nullptr, 'W'},
-      {"log-file", required_argument, nullptr, 'o'},    {"status-fd", required_argument, nullptr, 's'},
-      {"verbosity", optional_argument, nullptr, 'v'},   {"kill-with", required_argument, nullptr, 'k'},
-      {"no-default-config", no_argument, nullptr, 'n'}, {nullptr, 0, nullptr, 0}};
+  const option known[] = {{"snapshot", required_argument, nullptr, 'S'},
+                          {"images-dir", required_argument, nullptr, 'D'},
+                          {"work-dir", required_argument, nullptr, 'W'},
+                          {"log-file", required_argument, nullptr, 'o'},
+                          {"status-fd", required_argument, nullptr, 's'},
+                          {"verbosity", optional_argument, nullptr, 'v'},
+                          {"kill-with", required_argument, nullptr, 'k'},
+                          {"no-default-config", no_argument, nullptr, 'n'},
+                          {nullptr, 0, nullptr, 0}};
   std::vector<char*> argv{const_cast<char*>("lazy-pages")};
   for (std::string& word : words) argv.push_back(word.data());
   LazyPagesOptions options;
@@ -65,6 +71,10 @@ LazyPagesOptions parse(std::vector<std::string> words) {
         break;
       case 'k':
         options.kill_with = number("--kill-with", ::optarg);
+        break;
+      case 'S':
+        options.snapshot = Digest::parse(::optarg);
+        if (!options.snapshot) throw Error::usage(std::string("'") + ::optarg + "' is no digest");
         break;
       case 'n':
         break;
@@ -101,13 +111,19 @@ void tell_ready(int status_fd) {
   write_full(status.get(), as_bytes(std::string_view("\0", 1)));
 }
 
+std::unique_ptr<SnapshotPages> pages_of(const LazyPagesOptions& options, Session& session) {
+  if (!options.snapshot) return open_image_pages(options.images);
+  const std::shared_ptr<Store> store = session.store();
+  return open_stored_pages(store, read_snapshot_manifest(*store, *options.snapshot), options.images);
+}
+
 void serve_pages(const LazyPagesOptions& options, Session& session) {
   // The guardian is made with the server and must see one thread: spdlog's file sink has none.
   log_to_file(options);
   PageServerOptions server_options;
   server_options.work_folder = options.work;
   server_options.kill_with = options.kill_with;
-  PageServer server(open_image_pages(options.images), server_options);
+  PageServer server(pages_of(options, session), server_options);
   tell_ready(options.status_fd);
   try {
     const MemoryStatistics statistics = server.serve(session.cancel);

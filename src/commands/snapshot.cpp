@@ -6,6 +6,7 @@
 
 #include "commands/commands.h"
 #include "commands/replica_options.h"
+#include "core/checkpoint/verify_memory.h"
 #include "core/image/image.h"
 
 namespace coldstart {
@@ -135,7 +136,7 @@ void remove(Session& session, const std::vector<std::string>& which) {
   session.console.result({{"removed", removed}});
 }
 
-/// Every byte of all its trees, its image's too.
+/// Every byte of its memory and all its trees, its image's too.
 void verify(Session& session, const std::string& which) {
   const std::shared_ptr<Store> store = session.store();
   const SnapshotManifest m = read_snapshot_manifest(*store, store->resolve(RefKind::snapshot, which).digest);
@@ -143,12 +144,13 @@ void verify(Session& session, const std::string& which) {
   for (const auto& [where, tree] : m.trees) trees.push_back(tree);
   if (m.image) trees.push_back(*m.image);
   VerifyResult all;
-  for (const Digest& tree : trees) {
-    VerifyResult one =
-        verify_image(*store, open_image(*store, read_image_manifest(*store, tree)), 0, session.operation());
+  const auto add = [&all](VerifyResult one) {
     all.chunks += one.chunks;
     std::move(one.corrupt.begin(), one.corrupt.end(), std::back_inserter(all.corrupt));
-  }
+  };
+  add(verify_memory(*store, m.memory, session.operation()));
+  for (const Digest& tree : trees)
+    add(verify_image(*store, open_image(*store, read_image_manifest(*store, tree)), 0, session.operation()));
   OrderedJson corrupt = OrderedJson::array();
   for (const auto& c : all.corrupt) {
     session.console.line(fmt::format("{}: {} (in {})", c.digest.text(), c.reason, fmt::join(c.files, ", ")));

@@ -8,12 +8,14 @@
 . "$(dirname "$0")/snapshot_lib.sh"
 
 coldstart snapshot -t s --rootfs / -- sleep 1000 >/dev/null
-pages=$(find "$STORE/cache" -name 'pages-*.img' | head -n 1)
-[[ -n $pages ]] || fail "no unpacked pages after a snapshot"
-printf 'x' | dd of="$pages" bs=1 seek=5000 conv=notrunc status=none
-id=$(restored s)
-assert_eq "$(coldstart exec "$id" -- sh -c 'echo alive')" alive
-coldstart stop "$id" >/dev/null
+for kept in pages-1.img memory; do
+  file=$(find "$STORE/cache" -name "$kept" | head -n 1)
+  [[ -n $file ]] || fail "no $kept is kept after a snapshot"
+  printf 'x' | dd of="$file" bs=1 seek=5000 conv=notrunc status=none
+  id=$(restored s)
+  assert_eq "$(coldstart exec "$id" -- sh -c 'echo alive')" alive
+  coldstart stop "$id" >/dev/null
+done
 
 rm -rf "$STORE/cache"
 assert_eq "$(coldstart --json snapshot verify s | jq .ok)" true

@@ -84,6 +84,7 @@ fs::path ImagesCache::entry(const Digest& tree) const {
 
 std::optional<ImagesFolder> ImagesCache::find(const Digest& tree) const {
   const Entry entry{this->entry(tree)};
+  if (!fs::exists(entry.folder)) return std::nullopt;
   FileLock lock(entry.lock(), FileLock::Mode::shared);
   if (!fs::exists(entry.stamp())) return std::nullopt;
   if (!is_untouched(entry)) {
@@ -118,6 +119,12 @@ void ImagesCache::adopt(const fs::path& folder, const Digest& tree) {
     write_file_atomic(entry.stamp(), as_bytes(stamp_of(entry.files())));
   }
   trim(tree);
+}
+
+bool ImagesCache::has_room_for(uint64_t bytes) const {
+  struct statvfs space {};
+  check(::statvfs(root_.c_str(), &space), "cannot ask for the space of " + root_.string());
+  return bytes <= limit_ && bytes < uint64_t{space.f_bavail} * space.f_frsize / 2;
 }
 
 void ImagesCache::trim(const Digest& newest) {

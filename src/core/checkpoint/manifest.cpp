@@ -12,7 +12,7 @@ namespace coldstart {
 
 namespace {
 
-constexpr const char* format_name = "coldstart snapshot 1";
+constexpr const char* format_name = "coldstart snapshot 2";
 
 Digest digest_field(const std::string& text, const std::string& document) {
   const std::optional<Digest> digest = Digest::parse(text);
@@ -46,6 +46,7 @@ std::string SnapshotManifest::to_json() const {
   Json json = {
       {"format", format_name},
       {"criu", criu.text()},
+      {"memory", memory.to_json()},
       {"trees", tree_digests},
       {"image", image ? Json(image->text()) : Json(nullptr)},
       {"rootfs", rootfs},
@@ -74,7 +75,9 @@ SnapshotManifest SnapshotManifest::from_json(std::string_view text, const std::s
   const Json json = parse_json(text, document);
   if (const auto format = field<std::string>(json, "format", document); format != format_name)
     throw Error::corrupt(document + ": its format is '" + format + "', not '" + format_name + "'",
-                         "a newer coldstart may have written it");
+                         format == "coldstart snapshot 1"
+                             ? "it is from before the first release: take it again"
+                             : "a newer coldstart may have written it");
   const auto text_field = [&](const Json& object, const char* key) {
     return field<std::string>(object, key, document);
   };
@@ -82,6 +85,7 @@ SnapshotManifest SnapshotManifest::from_json(std::string_view text, const std::s
 
   SnapshotManifest m;
   m.criu = digest_field(text_field(json, "criu"), document);
+  m.memory = StoredMap::from_json(field<Json>(json, "memory", document), document);
   for (const auto& [where, digest] : field<std::map<std::string, std::string>>(json, "trees", document))
     if (where == "/" || where == "/dev/shm")
       m.trees.emplace(where, digest_field(digest, document));
@@ -120,6 +124,7 @@ void walk_snapshot(Store& store, const Digest& snapshot, std::vector<Digest>& ou
     walk_image(store, tree, out);
   };
   walk_tree(manifest.criu);
+  walk_memory(store, manifest.memory, out);
   for (const auto& [where, tree] : manifest.trees) walk_tree(tree);
   if (manifest.image) walk_tree(*manifest.image);
 }

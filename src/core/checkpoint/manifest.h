@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/checkpoint/host_facts.h"
+#include "core/checkpoint/memory_map.h"
 #include "core/sandbox/readiness.h"
 #include "core/sandbox/sandbox.h"
 #include "core/store/store.h"
@@ -29,7 +30,8 @@ enum class TcpPolicy {
 };
 
 struct SnapshotManifest {
-  Digest criu;                          ///< tree of CRIU's files
+  Digest criu;                          ///< tree of CRIU's files, without the memory
+  StoredMap memory;                     ///< what those files lack
   std::map<std::string, Digest> trees;  ///< by mount point inside: "/" is what was written over the image
   std::optional<Digest> image;          ///< the image below; absent: `rootfs`
   std::string rootfs;                   ///< --rootfs as given; empty with no image: the host's own root
@@ -46,7 +48,7 @@ struct SnapshotManifest {
   std::vector<std::string> stdio;  ///< CRIU's names of descriptors 0 to 2: "pipe:[123]"; empty: not a pipe
   TcpPolicy tcp = TcpPolicy::none;
   uint32_t processes = 0;
-  uint64_t memory_bytes = 0;  ///< of pages that the snapshot holds
+  uint64_t memory_bytes = 0;  ///< of pages at the dump, those of zeros counted
   HostFacts host;
 
   /// Throws Error::usage if the command holds bytes that JSON cannot (not UTF-8).

@@ -20,15 +20,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr unsigned deepest_parent = 64;  // incremental dumps upon each other; more is a loop
-constexpr uint64_t dont_fork = 1U << MADV_DONTFORK;
-constexpr uint64_t wipe_on_fork = 1U << MADV_WIPEONFORK;
-
-/// As CRIU decides which mappings to register.
-bool may_be_late(const criu::Vma& vma) {
-  constexpr uint32_t needed = MAP_ANONYMOUS | MAP_PRIVATE;
-  return (vma.flags() & needed) == needed && !(vma.flags() & (MAP_LOCKED | MAP_HUGETLB));
-}
-
 /// One pages file with the map of what is in it, and those it leaves pages to.
 class Layer {
  public:
@@ -104,12 +95,7 @@ class ImagePageSource final : public PageSource {
         at = stop;
       }
     }
-    for (const criu::Vma& v : mm.vmas()) {
-      if (v.start() >= v.end())
-        throw Error::corrupt(mm_file.string() + " has a mapping that ends before it begins");
-      if (may_be_late(v)) mappings_.push_back({v.start(), v.end() - v.start(), v.start()});
-      if (v.madv() & (dont_fork | wipe_on_fork)) not_inherited_.emplace_back(v.start(), v.end());
-    }
+    take_mappings(mm, mm_file.string());
   }
 
   ByteSpan view(uint64_t image, uint64_t size, MutableByteSpan /*scratch*/) const override {

@@ -87,6 +87,10 @@ MemoryServer::MemoryServer(const MemoryServerOptions& options) {
                 "--status-fd",
                 std::to_string(status_number)};
   if (!options.log.empty()) spawn.argv.insert(spawn.argv.end(), {"--log-file", options.log.string()});
+  if (options.snapshot) {
+    spawn.argv.insert(spawn.argv.begin() + 1, {"--store", options.store.string()});
+    spawn.argv.insert(spawn.argv.end(), {"--snapshot", options.snapshot->text()});
+  }
   if (options.kill_with > 0)
     spawn.argv.insert(spawn.argv.end(), {"--kill-with", std::to_string(options.kill_with)});
   const Fd null = open_file("/dev/null", O_RDWR);

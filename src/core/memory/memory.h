@@ -18,6 +18,7 @@
 #include "core/base/cancel.h"
 #include "core/base/json.h"
 #include "core/base/subprocess.h"
+#include "core/store/digest.h"
 
 namespace coldstart {
 
@@ -45,6 +46,9 @@ MemoryStatistics memory_statistics_from_json(const Json& json);
 
 struct MemoryServerOptions {
   std::filesystem::path images;  ///< CRIU's images
+  /// Where the pages are: a snapshot in this store. Absent: in the images.
+  std::filesystem::path store;
+  std::optional<Digest> snapshot;
   std::filesystem::path
       work_folder;            ///< must be CRIU's work folder: the socket lazy-pages.socket is made in it
   std::filesystem::path log;  ///< of the server; empty: none

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "core/checkpoint/images.h"
 #include "core/memory/pending_pages.h"
 
 namespace coldstart {
@@ -30,6 +31,9 @@ class PageSource {
   virtual ByteSpan view(uint64_t image, uint64_t size, MutableByteSpan scratch) const = 0;
 
  protected:
+  /// Fills mappings_ and not_inherited_ from an mm-PID.img; `shown` names it in errors.
+  void take_mappings(const criu::Mm& mm, const std::string& shown);
+
   std::vector<Piece> pieces_;
   std::vector<Piece> mappings_;
   std::vector<std::pair<uint64_t, uint64_t>> not_inherited_;

@@ -5,8 +5,11 @@
 
 #include <fmt/format.h>
 
+#include "core/base/available_memory.h"
+#include "core/base/memory_folder.h"
 #include "core/base/workers.h"
 #include "core/image/image.h"
+#include "core/memory/stored_pages.h"
 #include "core/pipeline/criu_here.h"
 
 namespace coldstart {
@@ -37,6 +40,24 @@ void require_binds(const SnapshotManifest& manifest, const std::vector<Bind>& gi
 void unpack_tree(Store& store, const Digest& tree, const fs::path& folder, Operation& op) {
   unpack_image(store, open_image(store, read_image_manifest(store, tree)), folder, default_jobs(), op);
 }
+
+/// CRIU's images with all memory in them, for as long as CRIU reads them: in memory, if there is enough.
+class WholeImages {
+ public:
+  WholeImages(const std::shared_ptr<Store>& store, const SnapshotManifest& snapshot, const fs::path& images,
+              const fs::path& disk, CancelToken& cancel) {
+    if (available_memory() > 2 * snapshot.memory_bytes) in_memory_ = MemoryFolder::make();
+    if (!in_memory_) on_disk_.emplace(disk);
+    path_ = (in_memory_ ? in_memory_->path() : on_disk_->path()) / "criu";
+    write_whole_images(store, snapshot, images, path_, cancel);
+  }
+  const fs::path& path() const { return path_; }
+
+ private:
+  std::optional<MemoryFolder> in_memory_;
+  std::optional<TempDir> on_disk_;
+  fs::path path_;
+};
 
 /// CRIU's names of the pipes that were stdio, with our ends of the new ones. `closed` is for a stdin that
 /// nobody feeds.
@@ -112,10 +133,19 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   options.kernel_facts = criu.kernel_facts;
   options.tcp_close = manifest_.tcp == TcpPolicy::close;
   options.tcp_established = manifest_.tcp == TcpPolicy::established;
+  std::optional<WholeImages> whole;
   if (mode_ == MemoryMode::lazy) {
-    memory_.emplace(MemoryServerOptions{
-        files_->path(), options.work, context.folder / "memory.log", sandbox.init_pid(), {}});
+    memory_.emplace(MemoryServerOptions{files_->path(),
+                                        store_->root(),
+                                        digest_of(context.spec),
+                                        options.work,
+                                        context.folder / "memory.log",
+                                        sandbox.init_pid(),
+                                        {}});
     options.lazy_pages = true;
+  } else {
+    whole.emplace(store_, manifest_, files_->path(), context.folder, context.op.cancel);
+    options.images = whole->path();
   }
   Pipe nobody = make_pipe();
   nobody.write.reset();

@@ -47,7 +47,7 @@ class RestoreLauncher final : public Launcher {
   std::optional<Store::Lease> lease_;
   SnapshotManifest manifest_;
   MemoryMode mode_ = MemoryMode::eager;
-  std::optional<ImagesFolder> files_;   // in use until all memory is in place
+  std::optional<ImagesFolder> files_;  // in use until all memory is in place
   std::optional<MemoryServer> memory_;  // lazy mode: its end is the end of what still waits for memory
 };
 

@@ -2,16 +2,21 @@
 #include "core/pipeline/snapshot.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <fstream>
 
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/stat.h>
 
+#include "core/base/available_memory.h"
 #include "core/base/log.h"
+#include "core/base/memory_folder.h"
 #include "core/checkpoint/images.h"
 #include "core/checkpoint/images_cache.h"
+#include "core/checkpoint/memory_pack.h"
 #include "core/checkpoint/preflight.h"
+#include "core/checkpoint/process_tree.h"
 #include "core/image/image.h"
 #include "core/image/source.h"
 #include "core/pipeline/request.h"
@@ -22,8 +27,28 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Memory compresses fast or not at all.
-constexpr int memory_level = 1;
+/// Trees of what was written, and CRIU's own files.
+constexpr int tree_level = 1;
+/// A frame of memory: what a page fault has to read at most.
+constexpr PackOptions memory_packs{.level = 3, .frame_bytes = size_t{256} << 10};
+
+/// How many bytes a dump of the tree could write.
+uint64_t most_dumped(pid_t root) {
+  uint64_t bytes = 0;
+  for (const pid_t pid : process_tree(root))
+    for (const char* name : {"VmRSS", "VmSwap"})
+      bytes += std::strtoull(status_field(pid, name).c_str(), nullptr, 10) << 10;
+  return bytes;
+}
+
+/// Memory, if there is enough of it, so that the processes do not stand still for a disk.
+std::optional<MemoryFolder> memory_for_dump(pid_t root) {
+  const uint64_t wanted = most_dumped(root);
+  const uint64_t there = available_memory();
+  if (wanted + wanted / 8 + (uint64_t{256} << 20) <= there) return MemoryFolder::make();
+  log::info("dumping to disk: {} MB of memory are too few for {} MB", there >> 20, wanted >> 20);
+  return std::nullopt;
+}
 
 /// A pipe's name is what CRIU calls it; other descriptors come back by themselves.
 std::vector<std::string> stdio_of(pid_t pid) {
@@ -65,7 +90,8 @@ class Taking {
         ending_(ending),
         op_(op),
         scratch_(store_->scratch()),
-        files_(scratch_.path() / "files"),
+        memory_folder_(memory_for_dump(subject.pid)),
+        files_((memory_folder_ ? memory_folder_->path() : scratch_.path()) / "criu"),
         // From the first chunk until the reference is set: no gc in between.
         no_gc_(store_->root() / "lock", FileLock::Mode::shared) {}
 
@@ -89,22 +115,26 @@ class Taking {
     std::optional<FileLock> sandbox_stays;
     if (!subject_.folder.empty()) sandbox_stays = keep_sandbox(subject_.folder);
     criu_dump(criu_.program, options, start, notify, op_.cancel);
-    const ImagesSummary summary = summarize_images(files_);
-    manifest_.processes = static_cast<uint32_t>(summary.processes.size());
-    manifest_.memory_bytes = summary.memory_bytes();
+    images_ = summarize_images(files_);
+    manifest_.processes = static_cast<uint32_t>(images_.processes.size());
+    manifest_.memory_bytes = images_.memory_bytes();
     time.bytes = manifest_.memory_bytes;
   }
 
   SnapshotResult publish(const RefName& reference, StageTime& time) {
     fs::remove(files_ / "stats-dump");  // says how long the dump took: the same dump twice would differ
+    MemoryPacker memory(files_, images_.processes);
+    PackWriter writer(store_, memory_packs, op_);
+    const MemoryMap map = memory.pack(writer, op_);
+    manifest_.memory = put_memory_map(writer, map);
+    memory.reduce_images();
     manifest_.criu = pack(files_);
-    PackWriter writer(store_, {}, op_);
     const Digest digest = writer.put_now(to_bytes(manifest_.to_json()));
     writer.finish();
     store_->set_ref(RefKind::snapshot, reference, digest);
     new_bytes_ += writer.new_stored_bytes();
-    stored_bytes_ += store_->stored_size(digest);
-    ImagesCache(store_->root()).adopt(files_, manifest_.criu);
+    add_stored(map, digest);
+    keep_for_restores(memory, map);
     time.bytes = new_bytes_;
     return {digest, manifest_.processes, manifest_.memory_bytes, stored_bytes_, new_bytes_};
   }
@@ -163,12 +193,37 @@ class Taking {
 
   Digest pack(const fs::path& folder) {
     BuildOptions options;
-    options.pack.level = memory_level;
+    options.pack.level = tree_level;
     const auto source = open_dir_source(folder);
     const PackStats stats = build_image(store_, *source, options, std::nullopt, op_);
     stored_bytes_ += stats.stored_bytes;
     new_bytes_ += stats.new_bytes;
     return stats.digest;
+  }
+
+  void add_stored(const MemoryMap& map, const Digest& manifest) {
+    stored_bytes_ += store_->stored_size(manifest);
+    for (const Digest& chunk : manifest_.memory.chunks) stored_bytes_ += store_->stored_size(chunk);
+    for (const MemoryChunk& chunk : map.chunks) stored_bytes_ += store_->stored_size(chunk.digest);
+  }
+
+  /// The next restore on this host need not unpack anything. If that fails nothing is lost.
+  void keep_for_restores(const MemoryPacker& memory, const MemoryMap& map) {
+    const auto span = op_.timeline.span("cache");
+    ImagesCache cache(store_->root());
+    try {
+      const fs::path files = scratch_.path() / "kept";
+      fs::copy(files_, files);
+      cache.adopt(files, manifest_.criu);
+      if (!cache.has_room_for(map.content_bytes())) return;
+      const fs::path content = scratch_.path() / "memory";
+      make_folders(content);
+      memory.write_content(content / memory_content_file, op_);
+      cache.adopt(content, manifest_.memory.name());
+    } catch (const std::exception& e) {
+      op_.cancel.check();
+      log::warn("the next restore has to unpack the snapshot: {}", e.what());
+    }
   }
 
   const std::shared_ptr<Store> store_;
@@ -177,7 +232,9 @@ class Taking {
   const SnapshotEnding& ending_;
   Operation& op_;
   const Store::Scratch scratch_;
+  const std::optional<MemoryFolder> memory_folder_;
   const fs::path files_;  // CRIU's
+  ImagesSummary images_;
   FileLock no_gc_;
   SnapshotManifest manifest_;
   uint64_t stored_bytes_ = 0;

@@ -10,6 +10,7 @@ namespace {
 SnapshotManifest example() {
   SnapshotManifest m;
   m.criu = Digest::of(as_bytes("criu"));
+  m.memory = {5, {Digest::of(as_bytes("map"))}};
   m.trees = {{"/", Digest::of(as_bytes("upper"))}, {"/dev/shm", Digest::of(as_bytes("shm"))}};
   m.image = Digest::of(as_bytes("image"));
   m.binds = {"/models"};
@@ -43,6 +44,7 @@ TEST_CASE("a snapshot's manifest survives its JSON form") {
   const SnapshotManifest a = example();
   const SnapshotManifest b = SnapshotManifest::from_json(a.to_json(), "test");
   CHECK(a.to_json() == b.to_json());
+  CHECK(b.memory.name() == a.memory.name());
   CHECK(b.trees == a.trees);
   CHECK(b.image == a.image);
   CHECK(b.ready.value == a.ready.value);
@@ -51,7 +53,10 @@ TEST_CASE("a snapshot's manifest survives its JSON form") {
 
 TEST_CASE("fault 7: a manifest that is none is refused as corrupt") {
   CHECK(status_after([](Json&) {}) == Exit::ok);
-  CHECK(status_after([](Json& j) { j["format"] = "coldstart snapshot 2"; }) == Exit::corrupt);
+  CHECK(status_after([](Json& j) { j["format"] = "coldstart snapshot 3"; }) == Exit::corrupt);
+  CHECK(status_after([](Json& j) { j["format"] = "coldstart snapshot 1"; }) == Exit::corrupt);
+  CHECK(status_after([](Json& j) { j.erase("memory"); }) == Exit::corrupt);
+  CHECK(status_after([](Json& j) { j["memory"]["bytes"] = 1 << 25; }) == Exit::corrupt);
   CHECK(status_after([](Json& j) { j.erase("criu"); }) == Exit::corrupt);
   CHECK(status_after([](Json& j) { j["criu"] = "sha256:12"; }) == Exit::corrupt);
   CHECK(status_after([](Json& j) { j["trees"] = 5; }) == Exit::corrupt);

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The content of a snapshot's memory (checkpoint/memory_map.h), from whatever has it: the plain file that
+// this host keeps of it, or the chunks of the store, wherever the store gets them.
+
+#include <condition_variable>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "core/base/files.h"
+#include "core/checkpoint/images_cache.h"
+#include "core/checkpoint/memory_map.h"
+
+namespace coldstart {
+
+/// Thread-safe: as many chunks are read at once as threads ask.
+class MemoryContent {
+ public:
+  /// Keeps the store (and the file, where this host has it) in use.
+  MemoryContent(std::shared_ptr<Store> store, std::vector<MemoryChunk> chunks, const Digest& name);
+
+  uint64_t bytes() const { return starts_.back(); }
+  /// The bytes at `offset`: the file's own, or put into `scratch`, which has room for them. From chunks they
+  /// are verified; the file was when it was written. Throws Error::corrupt naming the chunk if they are
+  /// damaged or nowhere to be had.
+  ByteSpan view(uint64_t offset, uint64_t size, MutableByteSpan scratch);
+  /// True if there is a plain file: then nothing is read twice, and nothing is kept.
+  bool is_file() const { return folder_.has_value(); }
+
+ private:
+  using Kept = std::shared_ptr<const Bytes>;
+  struct Entry {
+    Kept bytes;                       // null: a thread is reading it
+    std::list<size_t>::iterator age;  // in ages_, if bytes
+  };
+
+  Kept chunk(size_t number);
+  Kept load(size_t number);
+  void keep_locked(size_t number, Kept bytes);
+
+  const std::shared_ptr<Store> store_;
+  const std::vector<MemoryChunk> chunks_;
+  std::vector<uint64_t> starts_;                            // of each chunk, and the end
+  std::unordered_map<Digest, size_t, DigestHash> numbers_;  // of each chunk
+  std::optional<ImagesFolder> folder_;
+  FileMapping file_;
+
+  std::mutex mutex_;  // guards all below
+  std::condition_variable loaded_;
+  std::map<size_t, Entry> entries_;  // by number: read lately, or being read
+  std::list<size_t> ages_;           // the one used last at the end
+  uint64_t kept_bytes_ = 0;
+};
+
+}  // namespace coldstart
