@@ -39,7 +39,7 @@ int number(const char* option, const std::string& text) {
 
 /// With CRIU's own option parser, getopt, for its spellings: -v4, -Ddir, --images-dir=dir.
 LazyPagesOptions parse(std::vector<std::string> words) {
-  const option known[] = {{"snapshot", required_argument, nullptr, 'S'},
+  const option known[] = {{"snapshot", required_argument, nullptr, 't'},
                           {"images-dir", required_argument, nullptr, 'D'},
                           {"work-dir", required_argument, nullptr, 'W'},
                           {"log-file", required_argument, nullptr, 'o'},
@@ -72,7 +72,7 @@ LazyPagesOptions parse(std::vector<std::string> words) {
       case 'k':
         options.kill_with = number("--kill-with", ::optarg);
         break;
-      case 'S':
+      case 't':
         options.snapshot = Digest::parse(::optarg);
         if (!options.snapshot) throw Error::usage(std::string("'") + ::optarg + "' is no digest");
         break;

@@ -34,6 +34,11 @@ bool is_border(const std::byte* bytes) {
   return hash >> (64 - border_bits) == 0;
 }
 
+bool is_late(const PageRun& run) {
+  constexpr uint32_t both = PageRun::lazy | PageRun::present;
+  return (run.flags & both) == both;
+}
+
 }  // namespace
 
 bool may_come_late(const criu::Vma& vma) {
@@ -65,7 +70,7 @@ void MemoryPacker::find_stretches(Source& source) const {
   const auto mm = CriuImage::read(file, ImageKind::mm).entry<criu::Mm>(0);
   auto vma = mm.vmas().begin();
   for (const PageRun& run : source.pagemap.runs) {
-    if ((run.flags & PageRun::lazy) == 0 || (run.flags & PageRun::present) == 0) continue;
+    if (!is_late(run)) continue;
     const uint64_t end = run.start + run.pages * page;
     for (uint64_t at = run.start; at < end;) {
       while (vma != mm.vmas().end() && vma->end() <= at) ++vma;
@@ -177,10 +182,12 @@ void MemoryPacker::reduce(const Source& source) const {
     const Fd out = open_file(fresh, O_WRONLY | O_CREAT | O_EXCL);
     for (size_t i = 0; i < source.pagemap.runs.size(); ++i) {
       const PageRun& run = source.pagemap.runs[i];
-      const bool is_present = (run.flags & PageRun::present) != 0;
-      if (is_present && (run.flags & PageRun::lazy) != 0) continue;
-      after.append(before.entry<criu::PagemapEntry>(i + 1));
-      if (is_present) write_full(out.get(), source.pages.bytes().subspan(run.offset, run.pages * page));
+      auto entry = before.entry<criu::PagemapEntry>(i + 1);
+      if (is_late(run))
+        entry.set_flags(PageRun::lazy);  // CRIU is to leave it to whoever has it
+      else if (run.flags & PageRun::present)
+        write_full(out.get(), source.pages.bytes().subspan(run.offset, run.pages * page));
+      after.append(entry);
     }
   }
   check(::rename(fresh.c_str(), pages.c_str()), "cannot replace " + pages.string());

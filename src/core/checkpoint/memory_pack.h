@@ -30,7 +30,8 @@ class MemoryPacker {
   uint64_t bytes() const { return bytes_; }
   /// Puts all chunks, and waits until their digests are known.
   MemoryMap pack(PackWriter& writer, Operation& op);
-  /// After pack(): takes the pages out of the images. We still have them.
+  /// After pack(): takes the bytes of these pages out of the images, whose pagemaps then call them lazy but
+  /// not present. We still have them.
   void reduce_images() const;
   /// After pack(): the content as one plain file.
   void write_content(const std::filesystem::path& file, Operation& op) const;

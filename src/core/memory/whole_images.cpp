@@ -29,7 +29,8 @@ struct WholeRun {
 
 std::vector<WholeRun> merge(const Pagemap& kept, const ProcessMemory& memory) {
   std::vector<WholeRun> all;
-  for (const PageRun& run : kept.runs) all.push_back({run, false, run.offset});
+  for (const PageRun& run : kept.runs)
+    if (run.flags & PageRun::present) all.push_back({run, false, run.offset});
   for (const MemoryRun& run : memory.runs)
     all.push_back({{run.address, run.pages, PageRun::lazy | PageRun::present, 0},
                    true,
@@ -63,7 +64,6 @@ class WholeImages {
         throw Error::corrupt(fmt::format("{}: its pages and the snapshot's memory overlap", name));
       end = whole.run.start + whole.run.pages * page_size;
       append_entry(pagemap, whole.run);
-      if ((whole.run.flags & PageRun::present) == 0) continue;
       const uint64_t bytes = whole.run.pages * page_size;
       if (whole.from_content)
         copy(pages.get(), at, whole.offset, bytes);
