@@ -15,6 +15,7 @@
 #include "core/checkpoint/images.h"
 #include "core/checkpoint/images_cache.h"
 #include "core/checkpoint/memory_pack.h"
+#include "core/checkpoint/pending_memory.h"
 #include "core/checkpoint/preflight.h"
 #include "core/checkpoint/process_tree.h"
 #include "core/image/image.h"
@@ -97,6 +98,7 @@ class Taking {
 
   void dump(StageTime& time) {
     describe();
+    wait_for_memory();
     make_folders(files_);
     DumpOptions options;
     options.images = files_;
@@ -140,16 +142,36 @@ class Taking {
   }
 
  private:
-  /// A server that has just answered us may be about to close that connection: it is given a moment.
-  Preflight inspect_when_quiet() const {
-    using namespace std::chrono_literals;
-    for (auto waited = 0ms;; waited += 10ms) {
-      Preflight found = inspect_tree(subject_.pid);
-      if (found.connections_outside == 0 || ending_.tcp_close || waited > 1s) return found;
+  /// Until `is_done` or the time is up (none: for ever); false if it is.
+  bool wait_until(const std::function<bool()>& is_done, std::optional<std::chrono::milliseconds> most) const {
+    constexpr std::chrono::milliseconds step{10};
+    for (std::chrono::milliseconds waited{0}; !is_done(); waited += step) {
+      if (most && waited > *most) return false;
       pollfd p{op_.cancel.fd(), POLLIN, 0};
-      if (::poll(&p, 1, 10) < 0 && errno != EINTR) throw Error::sys("cannot wait");
+      if (::poll(&p, 1, step.count()) < 0 && errno != EINTR) throw Error::sys("cannot wait");
       op_.cancel.check();
     }
+    return true;
+  }
+
+  /// A server that has just answered us may be about to close that connection: it is given a moment.
+  Preflight inspect_when_quiet() const {
+    Preflight found;
+    wait_until(
+        [&] {
+          found = inspect_tree(subject_.pid);
+          return found.connections_outside == 0 || ending_.tcp_close;
+        },
+        std::chrono::seconds(1));
+    return found;
+  }
+
+  /// A replica that was restored a moment ago may not have all its memory yet.
+  void wait_for_memory() const {
+    if (!has_pending_memory(subject_.pid)) return;
+    log::info("waiting until all memory of the replica has come back");
+    const auto span = op_.timeline.span("wait for memory");
+    wait_until([&] { return !has_pending_memory(subject_.pid); }, std::nullopt);
   }
 
   /// Refuses what cannot be dumped, before anything is frozen.
