@@ -74,7 +74,9 @@ constexpr Entry entries[] = {
     {"Pool", add_pool},
     {"Store and host", add_store},
     {"Store and host", add_doctor},
+    {"Store and host", add_recover},
     // Started by other commands; not shown.
+    {"", add_gpu_controller},
     {"", add_lazy_pages},
     {"", add_serve_image},
     {"", add_replica_supervisor},

@@ -13,12 +13,14 @@ namespace coldstart {
 void add_bench(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_exec(CLI::App& app, Session& session);
+void add_gpu_controller(CLI::App& app, Session& session);
 void add_image(CLI::App& app, Session& session);
 void add_lazy_pages(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_mount(CLI::App& app, Session& session);
 void add_pool(CLI::App& app, Session& session);
 void add_ps(CLI::App& app, Session& session);
+void add_recover(CLI::App& app, Session& session);
 void add_replica_supervisor(CLI::App& app, Session& session);
 void add_restore(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
@@ -27,5 +29,6 @@ void add_snapshot(CLI::App& app, Session& session);
 void add_stop(CLI::App& app, Session& session);
 void add_store(CLI::App& app, Session& session);
 void add_umount(CLI::App& app, Session& session);
+void add_weights(CLI::App& app, Session& session);
 
 }  // namespace coldstart
