@@ -20,14 +20,10 @@ using Entry = archive_entry;
 COLDSTART_LATE(lib, archive*, archive_read_new, (), ())
 COLDSTART_LATE(lib, int, archive_read_free, (archive * a), (a))
 COLDSTART_LATE(lib, int, archive_read_support_format_tar, (archive * a), (a))
-COLDSTART_LATE(lib, int, archive_read_support_format_raw, (archive * a), (a))
 COLDSTART_LATE(lib, int, archive_read_support_filter_gzip, (archive * a), (a))
 COLDSTART_LATE(lib, int, archive_read_support_filter_zstd, (archive * a), (a))
 COLDSTART_LATE(lib, int, archive_read_support_filter_xz, (archive * a), (a))
-COLDSTART_LATE(lib, int, archive_read_open,
-               (archive * a, void* user, archive_open_callback* open, archive_read_callback* read,
-                archive_close_callback* close),
-               (a, user, open, read, close))
+COLDSTART_LATE(lib, int, archive_read_support_format_raw, (archive * a), (a))
 COLDSTART_LATE(lib, int, archive_read_open2,
                (archive * a, void* user, archive_open_callback* open, archive_read_callback* read,
                 archive_skip_callback* skip, archive_close_callback* close),

@@ -176,16 +176,24 @@ class DockerArchive {
   std::map<std::string, Member> members_;
 };
 
+/// "debian", "debian:latest" and "docker.io/library/debian:latest" are one name.
+bool same_name(const std::string& full, const std::string& wanted) {
+  for (const char* registry : {"", "docker.io/", "docker.io/library/"})
+    for (const char* tag : {"", ":latest"})
+      if (full == registry + wanted + tag) return true;
+  return false;
+}
+
 const DockerArchiveImage& choose(const std::vector<DockerArchiveImage>& images,
                                  const std::string& reference) {
+  if (reference.empty() && images.size() == 1) return images[0];
   std::vector<std::string> names;
   for (const DockerArchiveImage& image : images) {
     for (const std::string& name : image.names) {
-      if (name == reference || name == reference + ":latest") return image;
+      if (same_name(name, reference)) return image;
       names.push_back(shown(name));
     }
   }
-  if (reference.empty() && images.size() == 1) return images[0];
   const std::string hint = fmt::format("there are: {}", fmt::join(names, ", "));
   if (reference.empty()) throw Error::usage("it holds several images", hint);
   throw Error::not_found("there is no image " + reference, hint);
