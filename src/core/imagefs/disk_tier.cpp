@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/imagefs/disk_tier.h"
 
+#include <algorithm>
+
 #include <sys/file.h>
 #include <sys/stat.h>
 
