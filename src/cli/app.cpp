@@ -72,6 +72,8 @@ constexpr Entry entries[] = {
     {"Snapshots", add_restore},
     {"Snapshots", add_bench},
     {"Pool", add_pool},
+    {"Remotes", add_push},
+    {"Remotes", add_pull},
     {"Store and host", add_store},
     {"Store and host", add_doctor},
     {"Store and host", add_recover},

@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 #include "cli/help.h"
-#include "core/store/store.h"
+#include "core/remote/open_store.h"
 
 namespace coldstart {
 
 std::shared_ptr<Store> Session::store() {
-  if (!store_) store_ = Store::open(store_root);
+  if (!store_) store_ = open_store(store_root, &cancel);
   return store_;
 }
 

@@ -21,6 +21,8 @@ void add_mount(CLI::App& app, Session& session);
 void add_pool(CLI::App& app, Session& session);
 void add_ps(CLI::App& app, Session& session);
 void add_recover(CLI::App& app, Session& session);
+void add_pull(CLI::App& app, Session& session);
+void add_push(CLI::App& app, Session& session);
 void add_replica_supervisor(CLI::App& app, Session& session);
 void add_restore(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/image/image.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 
 #include "commands/commands.h"
 #include "core/image/source.h"
+#include "core/remote/origin_record.h"
 
 namespace coldstart {
 
@@ -111,6 +113,21 @@ struct OpenedImage {
   ImageManifest manifest;
 };
 
+/// Where an image came from, and whether all of it is here by now.
+struct Whereabouts {
+  std::string remote;  // empty: from here
+  bool lazy = false;
+  Whereabouts(Store& store, const Digest& image) {
+    const auto origin = read_origin(store.root(), image);
+    if (!origin) return;
+    remote = origin->url;
+    std::vector<Digest> chunks;
+    walk_image(store, image, chunks);
+    lazy = std::any_of(chunks.begin(), chunks.end(), [&](const Digest& c) { return !store.has_here(c); });
+  }
+  std::string text() const { return lazy ? "lazy, " + remote : remote; }
+};
+
 void list(Session& session) {
   const auto store = session.store();
   std::vector<std::vector<std::string>> rows;
@@ -118,16 +135,19 @@ void list(Session& session) {
   for (const Ref& ref : store->refs(RefKind::image)) {
     const ImageManifest manifest = read_image_manifest(*store, ref.digest);
     const uint64_t stored = image_stored_bytes(*store, ref.digest);
+    const Whereabouts from(*store, ref.digest);
     rows.push_back({ref.name.text(), ref.digest.hex().substr(0, 12), std::to_string(manifest.files),
-                    human_bytes(manifest.bytes), human_bytes(stored), human_age(ref.created)});
+                    human_bytes(manifest.bytes), human_bytes(stored), human_age(ref.created), from.text()});
     all.push_back({{"reference", ref.name.text()},
                    {"digest", ref.digest.text()},
                    {"files", manifest.files},
                    {"bytes", manifest.bytes},
                    {"stored_bytes", stored},
-                   {"created", ref.created}});
+                   {"created", ref.created},
+                   {"remote", from.remote.empty() ? OrderedJson() : OrderedJson(from.remote)},
+                   {"lazy", from.lazy}});
   }
-  session.console.table({"REFERENCE", "DIGEST", ">FILES", ">SIZE", ">STORED", "CREATED"}, rows);
+  session.console.table({"REFERENCE", "DIGEST", ">FILES", ">SIZE", ">STORED", "CREATED", "REMOTE"}, rows);
   session.console.result(all);
 }
 

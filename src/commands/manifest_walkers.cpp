@@ -10,4 +10,9 @@ ManifestWalkers manifest_walkers() {
   return {{RefKind::image, walk_image}, {RefKind::snapshot, walk_snapshot}};
 }
 
+ContentWalkers content_walkers() {
+  return {manifest_walkers(),
+          {{RefKind::image, walk_image_metadata}, {RefKind::snapshot, walk_snapshot_metadata}}};
+}
+
 }  // namespace coldstart

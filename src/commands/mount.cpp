@@ -3,6 +3,8 @@
 #include <poll.h>
 
 #include "commands/commands.h"
+#include "commands/manifest_walkers.h"
+#include "commands/remote_options.h"
 #include "core/image/image.h"
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/mount_stat.h"
@@ -16,6 +18,8 @@ struct MountArguments {
   std::string folder;
   bool foreground = false;
   MountOptions options;
+  std::string remote;
+  RemoteArguments access;
 };
 
 /// Until the mount is gone or we are told to end; then both the server and the mount go.
@@ -30,9 +34,18 @@ void stay(Session& session, Child& server) {
                 "see " + image_server_log(session.store_root).string());
 }
 
+/// The image's metadata comes here; its content does when it is read.
+void know_remote_image(Session& session, const MountArguments& arguments) {
+  const RefName name = RefName::parse(arguments.reference);
+  PullOptions options{true, arguments.access.options(session)};
+  const RemoteRef found = find_remote_ref(arguments.remote, name, RefKind::image, options.remote);
+  pull(session.store(), found, name, options, content_walkers(), session.operation());
+}
+
 void mount_image(Session& session, const MountArguments& arguments) {
   Timeline::Span span = session.timeline.span("image.mount");
   const std::shared_ptr<Store> store = session.store();
+  if (!arguments.remote.empty()) know_remote_image(session, arguments);
   const Ref ref = store->resolve(RefKind::image, arguments.reference);
   // Until the server has its own lease nothing may take the image away.
   const Store::Lease lease = store->lease("mount", {{RefKind::image, ref.digest}});
@@ -91,7 +104,8 @@ void add_mount(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("mount", "Mount an image: lazy, read-only, usable at once");
   command->footer(
       "Examples:\n"
-      "  coldstart mount llm:v1 /mnt/llm");
+      "  coldstart mount llm:v1 /mnt/llm\n"
+      "  coldstart mount llm:v1 /mnt/llm --remote s3://models/prod");
   const auto arguments = std::make_shared<MountArguments>();
   // Required, unless the subcommand is meant.
   command->add_option("REF", arguments->reference, "The image");
@@ -111,6 +125,11 @@ void add_mount(CLI::App& app, Session& session) {
           "Most that the disk cache of the store may take, e.g. 20G; a quarter of the file system by default")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
+  command
+      ->add_option("--remote", arguments->remote,
+                   "Where the image is, if it is not here: read lazily from there")
+      ->type_name("URL");
+  arguments->access.add_to(*command);
   add_mount_stat(*command, session);
   command->require_subcommand(0, 1);
   command->callback([&session, arguments, command] {

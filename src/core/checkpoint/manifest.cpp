@@ -117,16 +117,33 @@ SnapshotManifest read_snapshot_manifest(Store& store, const Digest& snapshot) {
   return SnapshotManifest::from_json(as_text(bytes), "the manifest of snapshot " + snapshot.text());
 }
 
+namespace {
+
+/// All trees of a snapshot, each by `walk_tree` after its own manifest.
+template <class WalkTree>
+void walk_trees(Store& store, const SnapshotManifest& manifest, std::vector<Digest>& out,
+                WalkTree walk_tree) {
+  const auto walk = [&](const Digest& tree) {
+    out.push_back(tree);
+    walk_tree(store, tree, out);
+  };
+  walk(manifest.criu);
+  for (const auto& [where, tree] : manifest.trees) walk(tree);
+  if (manifest.image) walk(*manifest.image);
+}
+
+}  // namespace
+
 void walk_snapshot(Store& store, const Digest& snapshot, std::vector<Digest>& out) {
   const SnapshotManifest manifest = read_snapshot_manifest(store, snapshot);
-  const auto walk_tree = [&](const Digest& tree) {
-    out.push_back(tree);
-    walk_image(store, tree, out);
-  };
-  walk_tree(manifest.criu);
+  walk_trees(store, manifest, out, walk_image);
   walk_memory(store, manifest.memory, out);
-  for (const auto& [where, tree] : manifest.trees) walk_tree(tree);
-  if (manifest.image) walk_tree(*manifest.image);
+}
+
+void walk_snapshot_metadata(Store& store, const Digest& snapshot, std::vector<Digest>& out) {
+  const SnapshotManifest manifest = read_snapshot_manifest(store, snapshot);
+  walk_trees(store, manifest, out, walk_image_metadata);
+  out.insert(out.end(), manifest.memory.chunks.begin(), manifest.memory.chunks.end());
 }
 
 }  // namespace coldstart

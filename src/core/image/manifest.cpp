@@ -95,6 +95,11 @@ void walk_image(Store& store, const Digest& image, std::vector<Digest>& out) {
   for (const ChunkRecord& chunk : reader.chunks()) out.push_back(ImageReader::digest(chunk));
 }
 
+void walk_image_metadata(Store& store, const Digest& image, std::vector<Digest>& out) {
+  const ImageManifest manifest = read_image_manifest(store, image);
+  out.insert(out.end(), manifest.blob_chunks.begin(), manifest.blob_chunks.end());
+}
+
 uint64_t image_stored_bytes(Store& store, const Digest& image) {
   std::vector<Digest> digests = {image};
   walk_image(store, image, digests);

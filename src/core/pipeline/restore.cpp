@@ -11,6 +11,7 @@
 #include "core/image/image.h"
 #include "core/memory/stored_pages.h"
 #include "core/pipeline/criu_here.h"
+#include "core/remote/open_store.h"
 
 namespace coldstart {
 
@@ -107,7 +108,7 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
 void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
   const auto start = Clock::now();
   const Digest snapshot = digest_of(context.spec);
-  store_ = Store::open(context.spec.store);
+  store_ = open_store(context.spec.store, &context.op.cancel);
   lease_ = store_->lease("replica", {{RefKind::snapshot, snapshot}});
   manifest_ = read_snapshot_manifest(*store_, snapshot);
   mode_ = parse_memory_mode(field<std::string>(context.spec.launch, "memory", "the restore's request"));

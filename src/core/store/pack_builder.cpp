@@ -83,7 +83,7 @@ void PackBuilder::add(const BuiltFrame& frame) {
   flushed_ = at_;
 }
 
-void PackBuilder::finish() {
+void PackBuilder::finish(Durability durability) {
   constexpr std::array<std::byte, alignof(PackFrame)> zeros{};
   write(ByteSpan(zeros).first((alignof(PackFrame) - at_ % alignof(PackFrame)) % alignof(PackFrame)));
   std::vector<uint32_t> order(chunks_.size());
@@ -105,7 +105,7 @@ void PackBuilder::finish() {
   }
   footer.index_digest = digest_ = hasher.finish();
   write(bytes_of(footer));
-  check(::fsync(fd_.get()), "cannot fsync the pack " + path_.string());
+  if (durability == Durability::synced) check(::fsync(fd_.get()), "cannot fsync the pack " + path_.string());
   fd_.reset();
 }
 

@@ -3,6 +3,7 @@
 // Writing packs: a frame, and the file that frames are appended to.
 
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include "core/base/fd.h"
@@ -31,8 +32,12 @@ class PackBuilder {
   explicit PackBuilder(const std::filesystem::path& folder);
   void add(const BuiltFrame& frame);
   uint64_t bytes() const { return at_; }
-  /// Writes index and footer and fsyncs. The file is then complete at path(), to be renamed to name().
-  void finish();
+  enum class Durability { synced, none };
+  /// Writes index and footer and fsyncs (unless the file is only passed on). The file is then complete at
+  /// path(), to be renamed to name().
+  void finish(Durability durability = Durability::synced);
+  std::span<const PackFrame> frames() const { return frames_; }
+  std::span<const PackChunk> chunks() const { return chunks_; }
   const std::filesystem::path& path() const { return path_; }
   std::string name() const { return digest_.hex() + ".pack"; }
 

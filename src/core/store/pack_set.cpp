@@ -36,6 +36,7 @@ std::shared_ptr<const PackSet::Packs> PackSet::scan_locked() {
   if (packs_)
     for (const auto& pack : *packs_) known[pack->path().filename()] = pack;
   auto packs = std::make_shared<Packs>();
+  listed_.look(folder_);
   std::error_code error;
   for (fs::directory_iterator at(folder_, error), end; !error && at != end; at.increment(error)) {
     const fs::path& path = at->path();
@@ -66,8 +67,13 @@ std::shared_ptr<const PackSet::Packs> PackSet::packs() {
 std::vector<PackSet::Found> PackSet::find_all(const Digest& digest) {
   std::vector<Found> all = find_in(*packs(), digest);
   if (!all.empty()) return all;
-  rescan();
-  return find_in(*packs(), digest);
+  std::shared_ptr<const Packs> now;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!listed_.changed(folder_)) return all;
+    now = scan_locked();
+  }
+  return find_in(*now, digest);
 }
 
 PackSet::Content PackSet::content(const Found& found) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/base/folder_stamp.h"
 #include "core/store/pack_file.h"
 
 namespace coldstart {
@@ -25,8 +26,8 @@ class PackSet {
     std::shared_ptr<const PackFile> pack;
     PackPlace place;
   };
-  /// Every place of a chunk. If it is in no known pack, the folder is looked at again first: another process
-  /// may have published it.
+  /// Every place of a chunk. If it is in no known pack, and the folder has changed, it is looked at again:
+  /// another process may have published the chunk.
   std::vector<Found> find_all(const Digest& digest);
   /// The same among these packs only. A pack whose index is damaged there is logged and left out.
   static std::vector<Found> find_in(const Packs& packs, const Digest& digest);
@@ -43,8 +44,9 @@ class PackSet {
   std::shared_ptr<const Packs> scan_locked();
 
   const std::filesystem::path folder_;
-  std::mutex mutex_;  // guards packs_
+  std::mutex mutex_;  // guards packs_ and listed_
   std::shared_ptr<const Packs> packs_;
+  FolderStamp listed_;
 
   struct CachedFrame {
     std::shared_ptr<const PackFile> pack;

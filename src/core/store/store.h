@@ -61,6 +61,7 @@ struct StoreStat {
 };
 
 class PackWriter;
+class FrameWriter;
 class Error;
 
 /// What a manifest leads to, for gc and fsck: appends the digests of all chunks, the manifest's own not
@@ -149,6 +150,7 @@ class Store {
   Scratch scratch();
 
   struct Impl;  ///< for this folder's own files
+  Impl& impl() { return *impl_; }
 
  private:
   friend class PackWriter;
@@ -182,6 +184,7 @@ class Store::Scratch {
  private:
   friend class Store;
   friend class PackWriter;
+  friend class FrameWriter;
   explicit Scratch(const std::filesystem::path& tmp);
   TempDir folder_;
   FileLock owner_;

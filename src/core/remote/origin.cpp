@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/remote/origin.h"
+
+#include <algorithm>
+#include <condition_variable>
+
+#include "core/base/log.h"
+#include "core/remote/remote_manifest.h"
+
+namespace coldstart {
+
+namespace {
+
+/// Frames with less than this between them are asked for together: it takes less time than another request.
+constexpr uint64_t worth_a_request = 64 << 10;
+/// Not more than this at once, so that several connections share the work, and what is first is there first.
+constexpr uint64_t largest_request = uint64_t{4} << 20;
+constexpr unsigned connections = 8;
+constexpr size_t queued_requests = 4096;
+
+/// Counts jobs that are still to be done, and keeps the first failure.
+class Batch {
+ public:
+  void add() {
+    const std::lock_guard lock(mutex_);
+    ++left_;
+  }
+  void one_done(std::exception_ptr failure) {
+    const std::lock_guard lock(mutex_);
+    if (failure && !failure_) failure_ = std::move(failure);
+    --left_;
+    changed_.notify_all();
+  }
+  bool has_failed() {
+    const std::lock_guard lock(mutex_);
+    return failure_ != nullptr;
+  }
+  std::exception_ptr wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return left_ == 0; });
+    return failure_;
+  }
+
+ private:
+  std::mutex mutex_;  // guards all below
+  std::condition_variable changed_;
+  size_t left_ = 0;
+  std::exception_ptr failure_;
+};
+
+}  // namespace
+
+std::filesystem::path fetched_folder(const std::filesystem::path& store_root) {
+  return store_root / "fetched";
+}
+
+std::shared_ptr<SparsePack> OriginShared::sparse_pack(const IndexedPack& pack) {
+  const std::lock_guard lock(mutex_);
+  auto& sparse = packs_[pack.blob];
+  if (!sparse) sparse = std::make_shared<SparsePack>(fetched_folder(root) / pack.blob.hex(), pack.bytes);
+  return sparse;
+}
+
+Workers& OriginShared::workers() {
+  const std::lock_guard lock(mutex_);
+  if (!workers_) workers_ = std::make_unique<Workers>(connections, queued_requests);
+  return *workers_;
+}
+
+/// Neighbouring frames of one pack, to be fetched by one request.
+struct Origin::Run {
+  std::vector<uint32_t> frames;  // by offset
+  uint64_t offset, end;
+};
+
+Origin::Origin(OriginRecord record, OriginShared& shared)
+    : record_(std::move(record)),
+      index_(FileMapping(index_file(shared.root, record_.manifest)),
+             "the chunk index of " + record_.manifest.text()),
+      shared_(shared) {
+  for (const IndexedPack& pack : index_.packs()) packs_.push_back(shared.sparse_pack(pack));
+}
+
+ObjectStore& Origin::objects() {
+  const std::lock_guard lock(mutex_);
+  if (!objects_) {
+    RemoteOptions options;
+    options.deadline = record_.deadline;
+    options.near = record_.near;
+    options.cancel = shared_.cancel;
+    objects_ = open_object_store(record_.url, options);
+  }
+  return *objects_;
+}
+
+FrameTable::Key Origin::key(uint32_t number) const {
+  const IndexedFrame& frame = index_.frames()[number];
+  return {index_.packs()[frame.pack].blob, frame.offset};
+}
+
+SparsePack& Origin::pack_of(uint32_t number) {
+  return *packs_[index_.frames()[number].pack];
+}
+
+/// Null if it was not fetched before, or is not as it should be: then it is fetched again.
+FrameTable::Frame Origin::from_here(uint32_t number, Bytes* stored) {
+  const IndexedFrame& frame = index_.frames()[number];
+  std::optional<Bytes> bytes = pack_of(number).read(frame.offset, frame.stored);
+  if (!bytes) return nullptr;
+  try {
+    FrameTable::Frame result = decode_frame(index_, number, *bytes);
+    if (stored != nullptr) *stored = std::move(*bytes);
+    return result;
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
+FrameTable::Frame Origin::from_remote(uint32_t number, Bytes* came) {
+  const IndexedFrame& frame = index_.frames()[number];
+  const std::string object = blob_key(index_.packs()[frame.pack].blob);
+  const auto attempt = [&](ObjectStore::Freshness freshness) {
+    Bytes stored = objects().get(object, ByteRange{frame.offset, frame.stored}, freshness);
+    FrameTable::Frame result = decode_frame(index_, number, stored);
+    if (came != nullptr)
+      *came = std::move(stored);
+    else
+      pack_of(number).keep(frame.offset, stored);
+    return result;
+  };
+  try {
+    return attempt(ObjectStore::Freshness::any);
+  } catch (const RemoteError&) {
+    throw;
+  } catch (const Error& e) {
+    if (e.exit() != Exit::corrupt) throw;
+    log::warn("{} in what {} sent; asking once more, past all caches", e.message(), record_.url);
+  }
+  return attempt(ObjectStore::Freshness::origin);
+}
+
+FrameTable::Frame Origin::frame(uint32_t number) {
+  return shared_.frames.get(key(number), [&] {
+    FrameTable::Frame frame = from_here(number, nullptr);
+    return frame ? frame : from_remote(number, nullptr);
+  });
+}
+
+std::vector<Origin::Run> Origin::plan(std::vector<uint32_t> numbers) {
+  const auto frames = index_.frames();
+  std::sort(numbers.begin(), numbers.end(), [&](uint32_t a, uint32_t b) {
+    return std::pair(frames[a].pack, frames[a].offset) < std::pair(frames[b].pack, frames[b].offset);
+  });
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+  std::vector<Run> runs;
+  for (const uint32_t number : numbers) {
+    const IndexedFrame& frame = frames[number];
+    const uint64_t end = frame.offset + frame.stored;
+    if (!runs.empty()) {
+      Run& run = runs.back();
+      if (frames[run.frames.back()].pack == frame.pack && frame.offset >= run.end &&
+          frame.offset - run.end <= worth_a_request && end - run.offset <= largest_request) {
+        run.frames.push_back(number);
+        run.end = end;
+        continue;
+      }
+    }
+    runs.push_back({{number}, frame.offset, end});
+  }
+  return runs;
+}
+
+/// One frame of a run. If it is wrong it alone is asked for again.
+FrameTable::Frame Origin::take(uint32_t number, ByteSpan stored, const Each& each) {
+  FrameTable::Frame frame;
+  Bytes again;
+  try {
+    frame = decode_frame(index_, number, stored);
+    if (!each) pack_of(number).keep(index_.frames()[number].offset, stored);
+  } catch (const Error&) {
+    frame = from_remote(number, &again);
+    stored = again;
+    if (!each) pack_of(number).keep(index_.frames()[number].offset, stored);
+  }
+  if (each) each(number, stored, *frame);
+  return frame;
+}
+
+void Origin::fetch_run(const Run& run, const Each& each) {
+  if (shared_.cancel != nullptr) shared_.cancel->check();
+  // Readers wait for what is on its way here, and what they have brought meanwhile is left out.
+  std::vector<uint32_t> mine;
+  for (const uint32_t number : run.frames) {
+    const IndexedFrame& frame = index_.frames()[number];
+    if (each || (!pack_of(number).may_have(frame.offset, frame.stored) && shared_.frames.claim(key(number))))
+      mine.push_back(number);
+  }
+  if (mine.empty()) return;
+  const IndexedFrame& first = index_.frames()[mine.front()];
+  const IndexedFrame& last = index_.frames()[mine.back()];
+  std::exception_ptr failure;
+  Bytes bytes;
+  try {
+    bytes = objects().get(blob_key(index_.packs()[first.pack].blob),
+                          ByteRange{first.offset, last.offset + last.stored - first.offset},
+                          ObjectStore::Freshness::any);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  const bool came = !failure;
+  for (const uint32_t number : mine) {
+    const IndexedFrame& frame = index_.frames()[number];
+    try {
+      if (!came) std::rethrow_exception(failure);
+      FrameTable::Frame got =
+          take(number, ByteSpan(bytes).subspan(frame.offset - first.offset, frame.stored), each);
+      if (!each) shared_.frames.done(key(number), std::move(got));
+    } catch (...) {
+      failure = std::current_exception();
+      if (!each) shared_.frames.failed(key(number), failure);
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+void Origin::fetch(std::vector<uint32_t> numbers, const Each& each, bool quiet) {
+  std::vector<uint32_t> lacking;
+  for (const uint32_t number : numbers) {
+    const IndexedFrame& frame = index_.frames()[number];
+    if (!pack_of(number).may_have(frame.offset, frame.stored)) {
+      lacking.push_back(number);
+    } else if (each) {
+      Bytes stored;
+      if (const FrameTable::Frame here = from_here(number, &stored))
+        each(number, stored, *here);
+      else
+        lacking.push_back(number);
+    }
+  }
+  const auto batch = std::make_shared<Batch>();
+  const std::vector<Run> runs = plan(std::move(lacking));
+  for (const Run& run : runs) {
+    batch->add();
+    shared_.workers().submit([this, batch, &run, &each, quiet] {
+      std::exception_ptr failure;
+      try {
+        // After a failure nobody wants the rest.
+        if (quiet || !batch->has_failed()) fetch_run(run, each);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      batch->one_done(failure);
+    });
+  }
+  if (const std::exception_ptr failure = batch->wait(); failure && !quiet) std::rethrow_exception(failure);
+}
+
+}  // namespace coldstart

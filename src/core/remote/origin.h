@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One image's or snapshot's place on a remote, as a source of frames.
+
+#include <future>
+#include <list>
+#include <map>
+#include <unordered_map>
+
+#include "core/base/workers.h"
+#include "core/remote/frame_codec.h"
+#include "core/remote/origin_record.h"
+#include "core/remote/sparse_pack.h"
+
+namespace coldstart {
+
+/// Frames in memory, and those on their way: a frame that two threads want at once is brought once.
+/// Thread-safe.
+class FrameTable {
+ public:
+  using Frame = std::shared_ptr<const OriginFrame>;
+  struct Key {
+    Digest blob;
+    uint64_t offset;
+    bool operator==(const Key&) const = default;
+  };
+
+  /// The frame: from memory, or as whoever is bringing it gets it, or by `bring`. What `bring` throws goes to
+  /// all who wait, and is not kept.
+  Frame get(const Key& key, const std::function<Frame()>& bring);
+  /// Says that this thread brings the frame now; false if it is here or on its way already. If true, done()
+  /// or failed() must follow.
+  bool claim(const Key& key);
+  void done(const Key& key, Frame frame);
+  void failed(const Key& key, std::exception_ptr why);
+
+ private:
+  struct KeyHash {
+    size_t operator()(const Key& key) const noexcept {
+      return DigestHash()(key.blob) ^ (key.offset * 0x9e3779b97f4a7c15U);
+    }
+  };
+  struct Coming {
+    std::promise<Frame> promise;
+    std::shared_future<Frame> result;
+  };
+  Frame find_locked(const Key& key);
+  void keep_locked(const Key& key, const Frame& frame);
+
+  std::mutex mutex_;                       // guards all below
+  std::list<std::pair<Key, Frame>> kept_;  // the newest first
+  size_t kept_bytes_ = 0;
+  std::unordered_map<Key, std::shared_ptr<Coming>, KeyHash> coming_;
+};
+
+/// What all origins of a store share.
+struct OriginShared {
+  explicit OriginShared(std::filesystem::path store, const CancelToken* token)
+      : root(std::move(store)), cancel(token) {}
+
+  std::shared_ptr<SparsePack> sparse_pack(const IndexedPack& pack);
+  /// Where requests of prefetches run. Started on first use.
+  Workers& workers();
+
+  const std::filesystem::path root;
+  const CancelToken* const cancel;
+  FrameTable frames;
+
+ private:
+  std::mutex mutex_;  // guards all below
+  std::map<Digest, std::shared_ptr<SparsePack>> packs_;
+  std::unique_ptr<Workers> workers_;
+};
+
+std::filesystem::path fetched_folder(const std::filesystem::path& store_root);
+
+/// Thread-safe.
+class Origin {
+ public:
+  /// Throws Error::corrupt if its index is damaged. Asks nobody yet.
+  Origin(OriginRecord record, OriginShared& shared);
+
+  const OriginRecord& record() const { return record_; }
+  const ChunkIndex& index() const { return index_; }
+
+  /// The frame, from memory, from what was fetched before, or from the remote.
+  FrameTable::Frame frame(uint32_t number);
+  /// Fetches those of these frames that are not here: neighbours in one request, several requests at once.
+  /// With `each`, every frame that was here or came is given to it, from any thread, and not kept here.
+  /// `quiet`: goes on after a failure, and does not tell; else the first one is thrown.
+  using Each = std::function<void(uint32_t number, ByteSpan stored, const OriginFrame&)>;
+  void fetch(std::vector<uint32_t> numbers, const Each& each, bool quiet);
+
+ private:
+  struct Run;
+  ObjectStore& objects();
+  FrameTable::Key key(uint32_t number) const;
+  SparsePack& pack_of(uint32_t number);
+  FrameTable::Frame from_here(uint32_t number, Bytes* stored);
+  /// `came` set: gets the stored bytes, which are then not kept here.
+  FrameTable::Frame from_remote(uint32_t number, Bytes* came);
+  std::vector<Run> plan(std::vector<uint32_t> numbers);
+  void fetch_run(const Run& run, const Each& each);
+  FrameTable::Frame take(uint32_t number, ByteSpan stored, const Each& each);
+
+  const OriginRecord record_;
+  const ChunkIndex index_;
+  OriginShared& shared_;
+  std::vector<std::shared_ptr<SparsePack>> packs_;
+  std::mutex mutex_;  // guards objects_
+  std::shared_ptr<ObjectStore> objects_;
+};
+
+}  // namespace coldstart
