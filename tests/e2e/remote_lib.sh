@@ -56,3 +56,36 @@ start_files() {
   URL=http://127.0.0.1:$port
   wait_for 20 curl -s -o "$TMP/answer" "$URL/"
 }
+
+# start_s3: a server that verifies signatures, with the bucket "models"; the credentials are in ~/.aws
+start_s3() {
+  /usr/bin/python3 -c 'import swift' 2>"$TMP/.swift" || skip "needs Debian's python3-swift: run 'make setup'"
+  local port
+  port=$(free_port)
+  mkdir "$TMP/swift"
+  background /usr/bin/python3 "$SERVERS/s3_server.py" "$port" "$TMP/swift" >"$TMP/s3.out" 2>"$TMP/s3.err"
+  wait_for 60 grep -q ready "$TMP/s3.out"
+  export AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=test-region
+  mkdir -p "$HOME/.aws"
+  printf '[default]\naws_access_key_id = test:tester\naws_secret_access_key = testing\n' >"$HOME/.aws/credentials"
+}
+
+# start_registry [--login]: a Docker registry on $port, with --login for me:swordfish only
+start_registry() {
+  need_program docker-registry
+  port=$(free_port)
+  mkdir "$TMP/registry"
+  cat >"$TMP/registry.yml" <<END
+version: 0.1
+log: {level: warn}
+storage: {filesystem: {rootdirectory: $TMP/registry}}
+http: {addr: "127.0.0.1:$port"}
+END
+  if [[ ${1:-} == --login ]]; then
+    # bcrypt of "swordfish"
+    echo 'me:$2b$05$.PaxkkfY5E5WtSIDb8vSj.1sOK/awgH.Ntgvbbq4uBYiIOoiwJcAi' >"$TMP/htpasswd"
+    echo "auth: {htpasswd: {realm: test, path: $TMP/htpasswd}}" >>"$TMP/registry.yml"
+  fi
+  background docker-registry serve "$TMP/registry.yml" >"$TMP/registry.log" 2>&1
+  wait_for 20 curl -s -o "$TMP/answer" "http://127.0.0.1:$port/v2/"
+}

@@ -6,21 +6,7 @@
 # shellcheck source=tests/e2e/remote_lib.sh
 . "$here/remote_lib.sh"
 need_fuse
-need_program docker-registry
-
-port=$(free_port)
-mkdir "$TMP/registry"
-# bcrypt of "swordfish"
-echo 'me:$2b$05$.PaxkkfY5E5WtSIDb8vSj.1sOK/awgH.Ntgvbbq4uBYiIOoiwJcAi' >"$TMP/htpasswd"
-cat >"$TMP/registry.yml" <<END
-version: 0.1
-log: {level: warn}
-storage: {filesystem: {rootdirectory: $TMP/registry}}
-http: {addr: "127.0.0.1:$port"}
-auth: {htpasswd: {realm: test, path: $TMP/htpasswd}}
-END
-background docker-registry serve "$TMP/registry.yml" >"$TMP/registry.log" 2>&1
-wait_for 20 curl -s -o "$TMP/answer" "http://127.0.0.1:$port/v2/"
+start_registry --login
 url=oci://127.0.0.1:$port/team/models
 
 remote_tree "$TMP/tree"

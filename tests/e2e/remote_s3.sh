@@ -6,15 +6,7 @@
 # shellcheck source=tests/e2e/remote_lib.sh
 . "$here/remote_lib.sh"
 need_fuse
-/usr/bin/python3 -c 'import swift' 2>/dev/null || skip "needs Debian's python3-swift: run 'make setup'"
-
-mkdir "$TMP/swift"
-port=$(free_port)
-background /usr/bin/python3 "$SERVERS/s3_server.py" "$port" "$TMP/swift" >"$TMP/s3.out" 2>"$TMP/s3.err"
-wait_for 60 grep -q ready "$TMP/s3.out"
-export AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=test-region
-mkdir "$HOME/.aws"
-printf '[default]\naws_access_key_id = test:tester\naws_secret_access_key = testing\n' >"$HOME/.aws/credentials"
+start_s3
 
 remote_tree "$TMP/tree"
 coldstart image pack "$TMP/tree" -t app:v1 >/dev/null

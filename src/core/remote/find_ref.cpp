@@ -121,7 +121,6 @@ RemoteRef find_remote_ref(const std::string& url_and_name, std::optional<RefKind
     if (std::optional<RemoteManifest> found = find_named(*objects, *name, kind))
       return {place, std::move(*found)};
     if (!first) first = no_such(*objects, name->text(), kind);
-    if (url.find(':', slash) != std::string::npos && name->name.find('/') != std::string::npos) break;
   }
   const auto objects = open_object_store(url, options);
   std::vector<std::pair<RefKind, RefName>> all;

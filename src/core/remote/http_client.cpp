@@ -17,9 +17,7 @@ using Kind = RemoteError::Kind;
 using std::chrono::milliseconds;
 
 constexpr long most_redirects = 5;
-/// A body may take longer than the deadline by what it takes at this speed, once it is larger than this.
 constexpr uint64_t slowest_bytes_per_ms = 64;
-constexpr uint64_t small_body = uint64_t{1} << 20;
 constexpr size_t longest_error_body = 64 << 10;
 
 /// What curl's callbacks, which may not throw, are given.
@@ -153,13 +151,12 @@ struct HeaderList {
   }
 };
 
-/// The time until the deadline, and what a large body takes beyond it.
+/// The time until the deadline. Retry has moved that by what a large body takes; without it, by as much as
+/// here.
 milliseconds time_for(const HttpRequest& request, milliseconds deadline) {
-  uint64_t bytes = request.range ? request.range->length : small_body;
-  if (!request.range && request.method == "GET") bytes = request.body_limit;
+  uint64_t bytes = request.range ? request.range->length : 0;
   if (request.body != nullptr) bytes = std::max(bytes, request.body->length());
-  return Deadline::left(deadline) +
-         milliseconds(bytes <= small_body ? 0 : (bytes - small_body) / slowest_bytes_per_ms);
+  return Deadline::left(deadline + milliseconds(bytes / slowest_bytes_per_ms));
 }
 
 void set_limits(CURL* curl, const HttpRequest& request, milliseconds deadline) {

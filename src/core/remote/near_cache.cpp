@@ -4,6 +4,8 @@
 // digest, and asks again past the cache), comes from the origin.
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -49,9 +51,24 @@ class NearFolder final : public NearBase {
   }
   std::optional<Bytes> read_block(const std::string& key, uint64_t block) const;
   void keep_block(const std::string& key, uint64_t block, ByteSpan bytes) const;
+  std::optional<uint64_t> size_of(const std::string& key);
 
   const fs::path folder_;
+  std::mutex mutex_;  // guards sizes_
+  std::map<std::string, uint64_t> sizes_;
 };
+
+/// Asked once: a blob never changes.
+std::optional<uint64_t> NearFolder::size_of(const std::string& key) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto at = sizes_.find(key); at != sizes_.end()) return at->second;
+  }
+  const std::optional<uint64_t> size = inner_->size(key);
+  const std::lock_guard lock(mutex_);
+  if (size) sizes_[key] = *size;
+  return size;
+}
 
 std::optional<Bytes> NearFolder::read_block(const std::string& key, uint64_t block) const {
   const fs::path file = block_file(key, block);
@@ -98,7 +115,7 @@ Bytes NearFolder::get(const std::string& key, std::optional<ByteRange> range, Fr
   const auto from = std::find_if(blocks.begin(), blocks.end(), lacks);
   if (from != blocks.end()) {
     const auto to = std::find_if(blocks.rbegin(), blocks.rend(), lacks).base();
-    const std::optional<uint64_t> size = inner_->size(key);
+    const std::optional<uint64_t> size = size_of(key);
     if (!size || *size < range->offset + range->length) return inner_->get(key, range, freshness);
     const uint64_t start = (first + static_cast<uint64_t>(from - blocks.begin())) * block_bytes;
     const uint64_t end = std::min(*size, (first + static_cast<uint64_t>(to - blocks.begin())) * block_bytes);

@@ -90,7 +90,8 @@ class ObjectStore {
 struct RemoteOptions {
   /// How long a read may take, tries again included, before it fails.
   std::chrono::milliseconds deadline = std::chrono::seconds(30);
-  /// Someone waits at the terminal: a host that is not there is an error soon, not at the deadline.
+  /// A command that somebody waits for, not a read of a file: a host that is not there is an error soon, not
+  /// at the deadline, and a large object may take longer than that as long as it moves.
   bool interactive = false;
   /// A folder or an HTTP cache near by; empty: none.
   std::string near;

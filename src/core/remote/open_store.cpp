@@ -2,6 +2,7 @@
 #include "core/remote/open_store.h"
 
 #include <algorithm>
+#include <set>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,10 +17,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
+RemoteOptions reading(const CancelToken* cancel) {
+  RemoteOptions options;
+  options.cancel = cancel;
+  return options;
+}
+
 /// All origins of a store as one. Others may be added meanwhile, by other processes too.
 class StoreOrigins final : public ChunkOrigin {
  public:
-  StoreOrigins(Store& store, const CancelToken* cancel) : store_(store), shared_(store.root(), cancel) {}
+  StoreOrigins(Store& store, const CancelToken* cancel)
+      : store_(store), shared_(store.root(), reading(cancel)) {}
 
   bool has(const Digest& digest) override { return !find(digest).empty(); }
   std::optional<uint64_t> stored_size(const Digest& digest) override;
@@ -36,7 +44,7 @@ class StoreOrigins final : public ChunkOrigin {
   std::shared_ptr<const Origins> known();
   void rescan();
   std::vector<Place> find(const Digest& digest);
-  bool needs(const Origin& origin, uint32_t pack);
+  void add_needed(const Origin& origin, std::set<Digest>& blobs);
 
   Store& store_;
   OriginShared shared_;
@@ -119,31 +127,32 @@ void StoreOrigins::prefetch(std::span<const Digest> digests) {
 }
 
 /// A fetched pack is worth keeping while a chunk in it is in no pack of the store.
-bool StoreOrigins::needs(const Origin& origin, uint32_t pack) {
+void StoreOrigins::add_needed(const Origin& origin, std::set<Digest>& blobs) {
   const ChunkIndex& index = origin.index();
-  return std::any_of(index.chunks().begin(), index.chunks().end(), [&](const IndexedChunk& chunk) {
-    return index.frames()[chunk.frame].pack == pack && !store_.has_here(chunk.digest);
-  });
+  std::vector<bool> needed(index.packs().size());
+  for (const IndexedChunk& chunk : index.chunks()) {
+    const uint32_t pack = index.frames()[chunk.frame].pack;
+    if (!needed[pack] && !store_.has_here(chunk.digest)) needed[pack] = true;
+  }
+  for (size_t i = 0; i < needed.size(); ++i)
+    if (needed[i]) blobs.insert(index.packs()[i].blob);
 }
 
 uint64_t StoreOrigins::collect(const std::function<bool(const Digest&)>& live, bool dry_run) {
   rescan();
   uint64_t freed = 0;
-  std::vector<Digest> needed;
+  std::set<Digest> needed;
   for (const auto& origin : *known()) {
-    if (!live(origin->record().manifest)) {
+    if (live(origin->record().manifest))
+      add_needed(*origin, needed);
+    else
       freed += remove_origin(shared_.root, origin->record().manifest, dry_run);
-      continue;
-    }
-    const auto packs = origin->index().packs();
-    for (uint32_t i = 0; i < packs.size(); ++i)
-      if (needs(*origin, i)) needed.push_back(packs[i].blob);
   }
   std::error_code error;
   for (fs::directory_iterator at(fetched_folder(shared_.root), error), end; !error && at != end;
        at.increment(error)) {
     const auto blob = Digest::parse(at->path().filename().string());
-    if (blob && std::find(needed.begin(), needed.end(), *blob) != needed.end()) continue;
+    if (blob && needed.contains(*blob)) continue;
     struct stat st {};
     if (::lstat(at->path().c_str(), &st) != 0) continue;
     if (!dry_run && ::unlink(at->path().c_str()) != 0) continue;

@@ -84,10 +84,9 @@ Origin::Origin(OriginRecord record, OriginShared& shared)
 ObjectStore& Origin::objects() {
   const std::lock_guard lock(mutex_);
   if (!objects_) {
-    RemoteOptions options;
+    RemoteOptions options = shared_.access;
     options.deadline = record_.deadline;
     options.near = record_.near;
-    options.cancel = shared_.cancel;
     objects_ = open_object_store(record_.url, options);
   }
   return *objects_;
@@ -187,7 +186,7 @@ FrameTable::Frame Origin::take(uint32_t number, ByteSpan stored, const Each& eac
 }
 
 void Origin::fetch_run(const Run& run, const Each& each) {
-  if (shared_.cancel != nullptr) shared_.cancel->check();
+  if (shared_.access.cancel != nullptr) shared_.access.cancel->check();
   // Readers wait for what is on its way here, and what they have brought meanwhile is left out.
   std::vector<uint32_t> mine;
   for (const uint32_t number : run.frames) {

@@ -55,15 +55,15 @@ class FrameTable {
 
 /// What all origins of a store share.
 struct OriginShared {
-  explicit OriginShared(std::filesystem::path store, const CancelToken* token)
-      : root(std::move(store)), cancel(token) {}
+  OriginShared(std::filesystem::path store, RemoteOptions options)
+      : root(std::move(store)), access(std::move(options)) {}
 
   std::shared_ptr<SparsePack> sparse_pack(const IndexedPack& pack);
   /// Where requests of prefetches run. Started on first use.
   Workers& workers();
 
   const std::filesystem::path root;
-  const CancelToken* const cancel;
+  const RemoteOptions access;  ///< but for what each origin says itself
   FrameTable frames;
 
  private:

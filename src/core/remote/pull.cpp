@@ -91,7 +91,7 @@ void Pull::fetch_metadata() {
 /// One origin of our own, so that the requests end with ours, and only this remote is asked.
 void Pull::fetch_content() {
   const auto span = op_.timeline.span("pull.content");
-  OriginShared shared(store_->root(), &op_.cancel);
+  OriginShared shared(store_->root(), options_.remote);
   Origin origin(*read_origin(store_->root(), manifest_.digest), shared);
   const ChunkIndex& index = origin.index();
   std::vector<uint32_t> lacking;

@@ -66,9 +66,9 @@ class Retry final : public ObjectStore {
   template <class Attempt>
   auto repeat(uint64_t bytes, Attempt attempt) -> decltype(attempt()) {
     const Clock::time_point start = Clock::now();
+    const bool may_take_longer = options_.interactive && bytes > small_body;
     const milliseconds limit =
-        options_.deadline +
-        milliseconds(bytes <= small_body ? 0 : (bytes - small_body) / slowest_bytes_per_ms);
+        options_.deadline + milliseconds(may_take_longer ? (bytes - small_body) / slowest_bytes_per_ms : 0);
     const Deadline deadline(start + limit);
     milliseconds pause = first_pause;
     for (int tries = 1;; ++tries) {
