@@ -147,6 +147,9 @@ class Completer {
       found = names_(NameKind::image, place_.store);
     else if (type == "REPLICA")
       found = names_(NameKind::replica, place_.store);
+    // A push takes either.
+    if (type == "REF" && place_.app->get_name() == "push")
+      for (const std::string& name : names_(NameKind::snapshot, place_.store)) found.push_back(name);
     for (const std::string& name : found) add(prefix + name);
   }
 

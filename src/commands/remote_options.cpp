@@ -11,7 +11,7 @@ void RemoteArguments::add_to(CLI::App& command) {
       ->check(CLI::Range(0.1, 86400.0))
       ->type_name("SECONDS");
   command.add_option("--near", near, "A folder or an HTTP cache near by, to be asked before the remote")
-      ->type_name("DIR|URL");
+      ->type_name("PLACE");
 }
 
 void RemoteArguments::add_limit_to(CLI::App& command) {

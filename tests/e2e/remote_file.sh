@@ -53,4 +53,6 @@ assert_status 2 coldstart push app:v1 ftp://host/x
 assert_status 2 coldstart push app:v1 https://me:secret@host/x
 [[ $err != *secret* ]] || fail "a password in the error"
 assert_status 3 coldstart push nothing "$TMP/remote"
-assert_status 1 coldstart push app:v1 http://127.0.0.1:9/x --remote-timeout 1
+assert_status 2 coldstart push app:v1 http://127.0.0.1:9/x
+assert_status 1 coldstart pull http://127.0.0.1:9/x/app:v1 --remote-timeout 5
+assert_contains "$err" "nobody answers"

@@ -282,6 +282,9 @@ PushResult Push::run() {
 
 PushResult push(const std::shared_ptr<Store>& store, RefKind kind, const Ref& ref, const std::string& url,
                 const PushOptions& options, const ContentWalkers& walkers, Operation& op) {
+  if (url.starts_with("http://") || url.starts_with("https://"))
+    throw Error::usage("a web server can only be read from",
+                       "push to the folder that it serves, to s3:// or to oci://");
   const auto span = op.timeline.span("push");
   const Store::Lease lease = store->lease("push", {{kind, ref.digest}});
   return Push(store, kind, ref, url, options, walkers, op).run();

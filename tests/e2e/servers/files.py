@@ -19,6 +19,7 @@ import os
 import re
 import socketserver
 import sys
+import urllib.parse
 
 port, folder = int(sys.argv[1]), sys.argv[2]
 control = sys.argv[3] if len(sys.argv) > 3 else None
@@ -54,14 +55,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, with_body):
         global count
-        path = self.path.removeprefix("/moved")
+        path = urllib.parse.unquote(self.path.removeprefix("/moved"))
         how = mode() if "/blobs/" in path else ["ok"]
         count += 1
         if how[0] == "status" or (how[0] == "flaky" and count % 2):
             return self.empty(int(how[1]), ("Retry-After", "0"))
         if how[0] == "loop":
             return self.empty(302, ("Location", self.path))
-        if how[0] == "redirect" and path == self.path:
+        if how[0] == "redirect" and not self.path.startswith("/moved"):
             return self.empty(307, ("Location", "/moved" + self.path))
         try:
             with open(os.path.join(folder, path.lstrip("/")), "rb") as file:
