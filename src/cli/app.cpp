@@ -81,6 +81,7 @@ constexpr Entry entries[] = {
     {"", add_gpu_controller},
     {"", add_lazy_pages},
     {"", add_serve_image},
+    {"", add_keep_image},
     {"", add_replica_supervisor},
 };
 

@@ -27,6 +27,7 @@ void add_replica_supervisor(CLI::App& app, Session& session);
 void add_restore(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_serve_image(CLI::App& app, Session& session);
+void add_keep_image(CLI::App& app, Session& session);
 void add_snapshot(CLI::App& app, Session& session);
 void add_stop(CLI::App& app, Session& session);
 void add_store(CLI::App& app, Session& session);

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "commands/commands.h"
+#include "core/image/diff.h"
+#include "core/image/path.h"
 #include "core/image/source.h"
 #include "core/remote/origin_record.h"
 
@@ -237,6 +239,33 @@ void unpack(Session& session, const std::string& reference, const std::string& f
                           {"seconds", seconds}});
 }
 
+struct DiffArguments {
+  std::string older, newer;
+  bool exit_code = false;
+};
+
+void diff(Session& session, const DiffArguments& arguments) {
+  const OpenedImage older(session, arguments.older, "image diff");
+  const OpenedImage newer(session, arguments.newer, "image diff");
+  OrderedJson lists[3] = {OrderedJson::array(), OrderedJson::array(), OrderedJson::array()};
+  const DiffTotals totals = diff_images(older.reader(), newer.reader(), [&](const PathChange& change) {
+    const auto kind = static_cast<size_t>(change.kind);
+    const std::string what = change.what.empty() ? "" : fmt::format("  ({})", fmt::join(change.what, ", "));
+    session.console.line(
+        fmt::format("{} /{}{}", "ADC"[kind], change.path.empty() ? "" : shown(change.path), what));
+    OrderedJson one = {{"path", "/" + change.path}, {"bytes", change.bytes}};
+    if (change.kind == PathChange::Kind::changed) one["what"] = change.what;
+    lists[kind].push_back(std::move(one));
+  });
+  session.console.note(fmt::format("{} added, {} removed, {} changed; {} of new content", totals.added,
+                                   totals.removed, totals.changed, human_bytes(totals.new_bytes)));
+  session.console.result({{"added", std::move(lists[0])},
+                          {"removed", std::move(lists[1])},
+                          {"changed", std::move(lists[2])},
+                          {"new_bytes", totals.new_bytes}});
+  if (arguments.exit_code && totals.added + totals.removed + totals.changed > 0) session.exit_status = 1;
+}
+
 void tag(Session& session, const std::string& reference, const std::string& name) {
   const RefName new_name = RefName::parse(name);
   const OpenedImage image(session, reference, "image tag");
@@ -335,6 +364,14 @@ void add_image(CLI::App& app, Session& session) {
   unpack_command->add_option("DIR", *folder, "An empty folder, or one to be made")->required();
   add_jobs(*unpack_command, *jobs);
   unpack_command->callback([&session, ref, folder, jobs] { unpack(session, *ref, *folder, *jobs); });
+
+  const auto pair = std::make_shared<DiffArguments>();
+  auto* diff_command = image->add_subcommand("diff", "How an image differs from another");
+  diff_command->add_option("OLDER", pair->older, "NAME[:TAG], or a digest or the beginning of one")
+      ->required();
+  diff_command->add_option("NEWER", pair->newer, "The image that is compared with it")->required();
+  diff_command->add_flag("--exit-code", pair->exit_code, "Exit with 1 if they differ");
+  diff_command->callback([&session, pair] { diff(session, *pair); });
 
   const auto name = std::make_shared<std::string>();
   auto* tag_command = add_on_reference(*image, "tag", "Give an image another name", ref);

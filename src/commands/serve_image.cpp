@@ -1,51 +1,127 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process behind a mount; started by `mount`, `run` and `restore`, not by people.
+// The processes behind a mount; started by `mount`, `run` and `restore`, not by people.
+
+#include <csignal>
+
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
 
 #include "cli/log_file.h"
 #include "commands/commands.h"
 #include "core/base/log.h"
 #include "core/image/image.h"
 #include "core/imagefs/imagefs.h"
-#include "core/imagefs/mount_table.h"
+#include "core/imagefs/keeper.h"
 
 namespace coldstart {
 
 namespace {
 
-struct ServeArguments {
+struct Arguments {
   std::string digest;
   std::string mountpoint;
   MountOptions mount;
   int fuse_fd = -1;
   int ready_fd = -1;
+  int state_fd = -1;
+  int opens_fd = -1;
+  bool die_together = false;
 };
 
-void serve(Session& session, const ServeArguments& arguments) {
-  const Fd fuse(arguments.fuse_fd);
-  Fd ready(arguments.ready_fd);
+/// Told to whoever started us; then the descriptor is closed.
+template <class Work>
+void or_tell(Fd& ready, Work work) {
   try {
-    const std::shared_ptr<Store> store = session.store();
-    log_to_file(image_server_log(store->root()), arguments.mountpoint);
-    const std::optional<Digest> digest = Digest::parse(arguments.digest);
-    if (!digest) throw Error::usage("not a digest: " + arguments.digest);
-    const Store::Lease lease = store->lease("mount", {{RefKind::image, *digest}});
-    const ImageReader image = open_image(*store, read_image_manifest(*store, *digest));
-    ServeOptions options;
-    options.mount = arguments.mount;
-    options.stop_fd = session.cancel.fd();
-    serve_image(fuse.get(), *store, image, options, ready.get());
+    work();
   } catch (const Error& e) {
-    report_start_failure(ready.get(), e);
+    if (ready) report_start_failure(ready.get(), e);
+    log::warn("{}", e.what());
     throw;
   }
-  if (session.cancel.cancelled() && is_image_mount(arguments.mountpoint)) unmount_image(arguments.mountpoint);
 }
 
-}  // namespace
+struct Held {
+  Held(Session& session, const Arguments& arguments) : store(session.store()) {
+    log_to_file(image_server_log(store->root()), arguments.mountpoint);
+    const std::optional<Digest> parsed = Digest::parse(arguments.digest);
+    if (!parsed) throw Error::usage("not a digest: " + arguments.digest);
+    digest = *parsed;
+    lease.emplace(store->lease("mount", {{RefKind::image, digest}}));
+  }
+  std::shared_ptr<Store> store;
+  Digest digest;
+  std::optional<Store::Lease> lease;
+};
 
-void add_serve_image(CLI::App& app, Session& session) {
-  auto* command = app.add_subcommand("serve-image", "Answer the kernel's requests to a mounted image");
-  const auto arguments = std::make_shared<ServeArguments>();
+/// SIGHUP no longer ends us: it can be waited for.
+Fd take_hangups() {
+  sigset_t hangup;
+  sigemptyset(&hangup);
+  sigaddset(&hangup, SIGHUP);
+  check(::sigprocmask(SIG_BLOCK, &hangup, nullptr), "cannot block signals");
+  return Fd(check(::signalfd(-1, &hangup, SFD_CLOEXEC | SFD_NONBLOCK), "cannot take signals"));
+}
+
+/// A descriptor that is readable when one of both is.
+class Either {
+ public:
+  Either(int a, int b) : epoll_(check(::epoll_create1(EPOLL_CLOEXEC), "cannot wait for signals")) {
+    for (const int fd : {a, b}) {
+      epoll_event event{};
+      event.events = EPOLLIN;
+      check(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event), "cannot wait for signals");
+    }
+  }
+  int fd() const { return epoll_.get(); }
+
+ private:
+  Fd epoll_;
+};
+
+void serve(Session& session, const Arguments& arguments) {
+  const Fd fuse(arguments.fuse_fd);
+  const Fd state(arguments.state_fd);
+  const Fd opens(arguments.opens_fd);
+  Fd ready(arguments.ready_fd);
+  or_tell(ready, [&] {
+    const Fd hangups = take_hangups();
+    const Either stop(session.cancel.fd(), hangups.get());
+    const Held held(session, arguments);
+    const ImageReader image = open_image(*held.store, read_image_manifest(*held.store, held.digest));
+    ServeOptions options;
+    options.mount = arguments.mount;
+    options.stop_fd = stop.fd();
+    options.state_fd = state.get();
+    options.opens_fd = opens.get();
+    serve_image(fuse.get(), *held.store, image, options, [&ready] {
+      write_full(ready.get(), as_bytes("+"));
+      ready.reset();
+    });
+  });
+}
+
+void keep(Session& session, const Arguments& arguments) {
+  const Fd fuse(arguments.fuse_fd);
+  Fd ready(arguments.ready_fd);
+  or_tell(ready, [&] {
+    const Fd hangups = take_hangups();
+    const Held held(session, arguments);
+    keep_image({.fuse_fd = fuse.get(),
+                .folder = arguments.mountpoint,
+                .store_root = std::filesystem::absolute(held.store->root()),
+                .image = held.digest,
+                .mount = arguments.mount,
+                .die_together = arguments.die_together},
+               hangups.get(), session.cancel, [&ready] {
+                 write_full(ready.get(), as_bytes("+"));
+                 ready.reset();
+               });
+  });
+}
+
+CLI::App* add_process(CLI::App& app, const char* name, const char* what,
+                      const std::shared_ptr<Arguments>& arguments) {
+  auto* command = app.add_subcommand(name, what);
   command->add_option("DIGEST", arguments->digest, "The image")->required();
   command->add_option("--mountpoint", arguments->mountpoint, "Where it is mounted")->required();
   command->add_option("--prefetch", arguments->mount.prefetch, "What to cache")
@@ -53,7 +129,25 @@ void add_serve_image(CLI::App& app, Session& session) {
   command->add_option("--cache-size", arguments->mount.cache_bytes, "Of the disk cache; 0: as by default");
   command->add_option("--fuse-fd", arguments->fuse_fd, "The descriptor of the mount")->required();
   command->add_option("--ready-fd", arguments->ready_fd, "Told when the mount is usable")->required();
+  return command;
+}
+
+}  // namespace
+
+void add_serve_image(CLI::App& app, Session& session) {
+  const auto arguments = std::make_shared<Arguments>();
+  auto* command =
+      add_process(app, "serve-image", "Answer the kernel's requests to a mounted image", arguments);
+  command->add_option("--state-fd", arguments->state_fd, "What was agreed on with the kernel")->required();
+  command->add_option("--opens-fd", arguments->opens_fd, "How files are open")->required();
   command->callback([&session, arguments] { serve(session, *arguments); });
+}
+
+void add_keep_image(CLI::App& app, Session& session) {
+  const auto arguments = std::make_shared<Arguments>();
+  auto* command = add_process(app, "keep-image", "Keep a mounted image served", arguments);
+  command->add_flag("--die-together", arguments->die_together, "The server ends when we do");
+  command->callback([&session, arguments] { keep(session, *arguments); });
 }
 
 }  // namespace coldstart

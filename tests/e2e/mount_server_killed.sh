@@ -1,12 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Fault 10: after kill -9 of the server readers get an error and no hang, `umount` cleans, and one can mount again.
+# Fault 10: with the server and its keeper killed readers get an error and no hang, `umount` cleans, and one can mount
+# again. Without the keeper alone the server serves on.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/mount_lib.sh
+. "$(dirname "$0")/mount_lib.sh"
 need_fuse
 
 mkdir -p "$TMP/tree" "$TMP/at"
 echo content >"$TMP/tree/file"
+echo more >"$TMP/tree/more"
 coldstart image pack "$TMP/tree" -t tiny >"$TMP/packed"
 coldstart mount tiny "$TMP/at" >/dev/null
 assert_eq "$(cat "$TMP/at/file")" content
@@ -15,9 +19,11 @@ assert_eq "$(cat "$TMP/at/file")" content
 at_exit kill_and_wait $!
 wait_for 10 test "$TMP/at" -ef "/proc/$!/cwd"
 
-server=$(pgrep -f "serve-image .*$TMP/at ")
-kill -9 "$server"
-wait_for 10 bash -c "! kill -0 $server"
+kill -9 "$(keeper_of "$TMP/at")"
+assert_eq "$(cat "$TMP/at/more")" more
+kill_server "$TMP/at"
+gone() { [[ -z $(server_of "$TMP/at") ]]; }
+wait_for 10 gone
 assert_status 1 cat "$TMP/at/other"
 assert_contains "$err" "Transport endpoint is not connected"
 assert_status 2 coldstart mount tiny "$TMP/at"
@@ -29,3 +35,6 @@ assert_status 0 ls "$TMP/at"
 coldstart mount tiny "$TMP/at" >/dev/null
 assert_eq "$(cat "$TMP/at/file")" content
 coldstart umount "$TMP/at"
+wait_for 10 gone
+no_keeper() { [[ -z $(keeper_of "$TMP/at") ]]; }
+wait_for 10 no_keeper

@@ -2,11 +2,11 @@
 #pragma once
 // An image as a read-only FUSE file system.
 //
-// Two roles, which may be two processes: who *mounts* opens /dev/fuse and holds the mount; who *serves*
-// answers the kernel's requests on that descriptor. They are apart so that a server can be replaced under
-// a living mount.
+// Three roles, of three processes: who *mounts* opens /dev/fuse; who *serves* answers the kernel's requests
+// on that descriptor; who *keeps* replaces a server that died under the living mount (keeper.h).
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -55,21 +55,27 @@ struct ServeOptions {
   size_t memory_bytes = size_t{32} << 20;  ///< of decompressed chunks
   /// Becomes readable when the server must end although the mount is still there; -1: never.
   int stop_fd = -1;
+  /// Memory file with what the servers of this mount before us agreed on with the kernel (greeting.h); -1:
+  /// none.
+  int state_fd = -1;
+  /// Memory file with how they left files open (open_table.h); -1: none.
+  int opens_fd = -1;
 };
 
-/// Answers requests until the mount is gone or `stop_fd` says so. `ready_fd` (or -1) gets one byte once the
-/// kernel has been greeted, that is when the mount is usable. What goes wrong while serving is logged
+/// Answers requests until the mount is gone or `stop_fd` says so; what was begun then is answered first.
+/// Calls `ready` once the mount is usable: the kernel has been greeted, or, if an earlier server has been,
+/// what that one left unanswered has been asked for again. What goes wrong while serving is logged
 /// (core/base/log.h), and the reader gets EIO. The calling process must leave SIGUSR1 alone: it wakes the
 /// serving threads.
 void serve_image(int fuse_fd, Store& store, const ImageReader& image, const ServeOptions& options,
-                 int ready_fd);
+                 const std::function<void()>& ready);
 
-/// Starts a process of this same program (`coldstart serve-image`) that serves `image` on `mount`, and waits
-/// until it answers. It has no descriptor of ours, logs to image_server_log(), holds a lease of the image,
+/// Starts a process of this same program (`coldstart keep-image`) that keeps `image` served on `mount`, and
+/// waits until it is. It has no descriptor of ours, logs to image_server_log(), holds a lease of the image,
 /// and ends with the mount, or with us if `die_with_us`. What it could not do comes out as the Error it had.
 Child start_image_server(const FuseMount& mount, const std::filesystem::path& store_root, const Digest& image,
                          const CancelToken& cancel, bool die_with_us, const MountOptions& options = {});
-/// The server's side of it: tells the one who started us why there will be no server.
+/// The other side of it: tells the one who started us why there will be no server.
 void report_start_failure(int ready_fd, const Error& error) noexcept;
 
 /// Where image servers log: one file a store, of bounded size.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starting a server for a mount, and waiting until it answers.
+// Starting a keeper or a server for a mount, and waiting until it answers.
+
+#include "core/imagefs/launch.h"
 
 #include <cerrno>
 #include <fstream>
@@ -22,9 +24,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The numbers under which the server gets its descriptors.
-constexpr int server_fuse_fd = 3;
-constexpr int server_ready_fd = 4;
+// The numbers under which they get their descriptors.
+constexpr int their_fuse_fd = 3;
+constexpr int their_ready_fd = 4;
+constexpr int their_state_fd = 5;
+constexpr int their_opens_fd = 6;
 
 constexpr int readahead_kib = 1024;
 
@@ -64,46 +68,64 @@ void raise_readahead(const fs::path& folder) {
   if (!(out << readahead_kib << std::flush)) log::debug("cannot raise the readahead in {}", file.string());
 }
 
+/// A process of this tool for a mount, in the background, once it has said that it is ready.
+Child start_ready(std::vector<std::string> argv, std::vector<std::pair<int, int>> fds, bool die_with_us,
+                  const CancelToken& cancel) {
+  Pipe ready = make_pipe();
+  const Fd null = open_file("/dev/null", O_RDWR);
+  SpawnOptions spawn;
+  spawn.argv = std::move(argv);
+  spawn.fds = std::move(fds);
+  for (int fd = 0; fd <= 2; ++fd) spawn.fds.emplace_back(null.get(), fd);
+  spawn.fds.emplace_back(ready.write.get(), their_ready_fd);
+  spawn.folder = "/";
+  spawn.new_session = true;
+  spawn.die_with_us = die_with_us;
+  Child child(spawn);
+  ready.write.reset();
+  if (const std::string said = await_answer(ready.read.get(), cancel); !said.starts_with('+'))
+    throw_start_failure(said);
+  return child;
+}
+
 }  // namespace
 
 fs::path image_server_log(const fs::path& store_root) {
   return store_root / "logs" / "image-server.log";
 }
 
+Child start_serving(const ServerStart& start, const CancelToken& cancel) {
+  return start_ready(
+      {start.program, "--store", start.store_root.string(), "serve-image", "--fuse-fd",
+       std::to_string(their_fuse_fd), "--ready-fd", std::to_string(their_ready_fd), "--state-fd",
+       std::to_string(their_state_fd), "--opens-fd", std::to_string(their_opens_fd), "--prefetch",
+       to_string(start.mount.prefetch), "--cache-size", std::to_string(start.mount.cache_bytes),
+       "--mountpoint", start.folder.string(), start.image.text()},
+      {{start.fuse_fd, their_fuse_fd}, {start.state_fd, their_state_fd}, {start.opens_fd, their_opens_fd}},
+      start.die_with_us, cancel);
+}
+
 Child start_image_server(const FuseMount& mount, const fs::path& store_root, const Digest& image,
                          const CancelToken& cancel, bool die_with_us, const MountOptions& options) {
-  Pipe ready = make_pipe();
-  const Fd null = open_file("/dev/null", O_RDWR);
-  SpawnOptions spawn;
-  spawn.argv = {"/proc/self/exe",
-                "--store",
-                fs::absolute(store_root).string(),
-                "serve-image",
-                "--fuse-fd",
-                std::to_string(server_fuse_fd),
-                "--ready-fd",
-                std::to_string(server_ready_fd),
-                "--mountpoint",
-                mount.folder().string(),
-                "--prefetch",
-                to_string(options.prefetch),
-                "--cache-size",
-                std::to_string(options.cache_bytes),
-                image.text()};
-  spawn.fds = {{null.get(), 0},
-               {null.get(), 1},
-               {null.get(), 2},
-               {mount.fd(), server_fuse_fd},
-               {ready.write.get(), server_ready_fd}};
-  spawn.folder = "/";
-  spawn.new_session = true;
-  spawn.die_with_us = die_with_us;
-  Child server(spawn);
-  ready.write.reset();
-  if (const std::string said = await_answer(ready.read.get(), cancel); !said.starts_with('+'))
-    throw_start_failure(said);
+  std::vector<std::string> argv = {"/proc/self/exe",
+                                   "--store",
+                                   fs::absolute(store_root).string(),
+                                   "keep-image",
+                                   "--fuse-fd",
+                                   std::to_string(their_fuse_fd),
+                                   "--ready-fd",
+                                   std::to_string(their_ready_fd),
+                                   "--mountpoint",
+                                   mount.folder().string(),
+                                   "--prefetch",
+                                   to_string(options.prefetch),
+                                   "--cache-size",
+                                   std::to_string(options.cache_bytes)};
+  if (die_with_us) argv.emplace_back("--die-together");
+  argv.push_back(image.text());
+  Child keeper = start_ready(std::move(argv), {{mount.fd(), their_fuse_fd}}, die_with_us, cancel);
   raise_readahead(mount.folder());
-  return server;
+  return keeper;
 }
 
 void report_start_failure(int ready_fd, const Error& error) noexcept {

@@ -18,6 +18,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/imagefs/greeting.h"
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/operations.h"
 
@@ -136,10 +137,19 @@ bool wait_for(int fd, int stop_fd) {
   }
 }
 
+/// Takes over what earlier servers agreed on with the kernel.
+void take_over(FuseSession& session, GreetingHook& hook, const Greeting& before, int fuse_fd) {
+  session.feed(before.request);
+  if (hook.seen().agreed_flags() != before.agreed_flags())
+    throw Error("this version would agree on other terms with the kernel than the one that was mounted with",
+                "unmount, and mount again");
+  if (before.can_resend()) resend_requests(fuse_fd);
+}
+
 }  // namespace
 
 void serve_image(int fuse_fd, Store& store, const ImageReader& image, const ServeOptions& options,
-                 int ready_fd) {
+                 const std::function<void()>& ready) {
   // Chunks are allocated by one thread and freed by another: with an arena each, the memory that waits for
   // reuse would be several times what is in use.
   ::mallopt(M_ARENA_MAX, 1);
@@ -151,15 +161,22 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   ChunkCache chunks(options.memory_bytes, ChunkLoader(store, metrics, readers));
   Filler filler(image, store, cache, chunks, readers, metrics, options.mount.prefetch);
   FileReader files(image, chunks, &disk, metrics);
-  OpenTable opens(image.inode_count(), -1);
+  OpenTable opens(image.inode_count(), options.opens_fd);
   Passthrough passthrough(fuse_fd, true);
   ImageOperations operations({image, files, cache, filler, opens, passthrough, metrics});
-  FuseSession session(fuse_fd, ImageOperations::table(), &operations, {&passthrough});
-  // The kernel's first request is its greeting; nothing else comes before it is answered.
-  RequestBuffer greeting;
-  if (!wait_for(fuse_fd, options.stop_fd) || !session.serve_one(greeting)) return;
+  GreetingHook greeting(options.state_fd);
+  FuseSession session(fuse_fd, ImageOperations::table(), &operations, {&passthrough, &greeting});
+  const std::optional<Greeting> before =
+      options.state_fd >= 0 ? read_greeting(options.state_fd) : std::nullopt;
+  if (before) {
+    take_over(session, greeting, *before, fuse_fd);
+  } else {
+    // The kernel's first request is its greeting; nothing else comes before it is answered.
+    RequestBuffer first;
+    if (!wait_for(fuse_fd, options.stop_fd) || !session.serve_one(first)) return;
+  }
   operations.probe_passthrough();
-  if (ready_fd >= 0) write_full(ready_fd, as_bytes("+"));
+  ready();
   Crew crew(session);
   crew.start(options.threads);
   wait_for(crew.ended_fd(), options.stop_fd);

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Starting the processes behind a mount.
+
+#include <filesystem>
+#include <string>
+
+#include "core/base/cancel.h"
+#include "core/base/subprocess.h"
+#include "core/imagefs/imagefs.h"
+#include "core/store/digest.h"
+
+namespace coldstart {
+
+struct ServerStart {
+  std::string program;
+  int fuse_fd;
+  int state_fd;  ///< see greeting.h
+  int opens_fd;  ///< see open_table.h
+  std::filesystem::path folder;
+  std::filesystem::path store_root;
+  Digest image;
+  MountOptions mount;
+  bool die_with_us;
+};
+
+/// A process `serve-image`, once it answers. What it could not do comes out as the Error it had.
+Child start_serving(const ServerStart& start, const CancelToken& cancel);
+
+}  // namespace coldstart
