@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Fault 11: `mount -f` stays until it is told to end, and then unmounts, even while somebody is in there; in the
-# background SIGTERM to the server does the same. Nothing is left.
+# background SIGTERM to the keeper does the same. Nothing is left.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_fuse
@@ -37,5 +37,7 @@ coldstart umount "$TMP/at"
 wait "$tool"
 
 coldstart mount tiny "$TMP/at" >/dev/null
-pkill -TERM -f "serve-image .*$TMP/at "
+pkill -TERM -f "keep-image .*$TMP/at "
 wait_for 10 bash -c "! mountpoint -q '$TMP/at'"
+nobody_left() { ! pgrep -f -- "--mountpoint $TMP/at "; }
+wait_for 10 nobody_left

@@ -92,13 +92,14 @@ class Keeper {
     return ::poll(&p, 1, 0) >= 0 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
   }
 
-  /// Another server, and another, until one answers.
+  /// Another server, and another, until one answers; one that does not start has had a short life, too.
   void revive(std::string reason) {
     const auto greeting = read_greeting(state_.get());
     if (!greeting || !greeting->can_resend())
       throw Error("the image server died (" + reason + "), and this kernel is too old to replace it",
                   "Linux 6.9 or newer is needed for that");
     const auto died = Clock::now();
+    if (died - started_ >= long_life) short_lives_ = 0;
     for (;;) {
       pause(reason);
       try {
@@ -115,8 +116,7 @@ class Keeper {
   }
 
   void pause(const std::string& reason) {
-    short_lives_ = Clock::now() - started_ < long_life ? short_lives_ + 1 : 1;
-    if (short_lives_ > most_short_lives)
+    if (++short_lives_ > most_short_lives)
       throw Error("the image server died " + std::to_string(short_lives_) +
                   " times in a row, the last time: " + reason + "; gave up, readers of " +
                   options_.folder.string() + " get ENOTCONN");
