@@ -90,6 +90,17 @@ for name in zstd saved saved-gz; do
 done
 grep -q zstd "$TMP"/zstd/blobs/sha256/* || fail "skopeo did not make zstd layers"
 
+# A docker archive has no digest but that of the tar.
+python3 - "$TMP/saved.tar" <<'END'
+import sys
+content = bytearray(open(sys.argv[1], 'rb').read())
+at = content.index(b'through-a-link') + 512  # the file's bytes follow its header
+content[at] ^= 1
+open(sys.argv[1], 'wb').write(content)
+END
+assert_status 4 coldstart image pack "docker-archive:$TMP/saved.tar" -t x
+assert_contains "$err" "does not hold the tar"
+
 # What is asked for and is not there.
 assert_status 3 coldstart image pack "oci:$layout:v9" -t x
 assert_contains "$err" "there are: v1"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The server in the background holds nothing of who started it: no descriptor, folder, terminal or session.
+# The processes in the background hold nothing of who started them: no descriptor, folder, terminal or session.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_fuse
@@ -17,8 +17,14 @@ assert_eq "$(jq -r .mountpoint "$TMP/said")" "$TMP/at"
 assert_contains "$(jq -r .digest "$TMP/said")" sha256:
 assert_eq "$(jq '.seconds > 0' "$TMP/said")" true
 
-server=$(pgrep -f "serve-image .*$TMP/at ")
-assert_eq "$(readlink "/proc/$server/cwd")" /
-assert_eq "$(ps -o sid= -p "$server" | tr -d ' ')" "$server" "session"
-for number in 0 1 2; do assert_eq "$(readlink "/proc/$server/fd/$number")" /dev/null; done
-assert_eq "$(find "/proc/$server/fd" -lname "$TMP/held" -o -lname "$TMP/said" -o -lname '/dev/tty*')" "" "descriptors"
+for name in keep-image serve-image; do
+  pid=$(pgrep -f "$name .*$TMP/at ")
+  assert_eq "$(readlink "/proc/$pid/cwd")" /
+  assert_eq "$(ps -o sid= -p "$pid" | tr -d ' ')" "$pid" "session of $name"
+  for number in 0 1 2; do assert_eq "$(readlink "/proc/$pid/fd/$number")" /dev/null; done
+  assert_eq "$(find "/proc/$pid/fd" -lname "$TMP/held" -o -lname "$TMP/said" -o -lname '/dev/tty*')" "" "descriptors of $name"
+done
+# The keeper is nothing to speak of.
+keeper=$(pgrep -f "keep-image .*$TMP/at ")
+assert_eq "$(awk '/^Threads/ { print $2 }' "/proc/$keeper/status")" 1 threads
+[[ $(awk '/^RssAnon/ { print $2 }' "/proc/$keeper/status") -lt 4000 ]] || fail "$(cat "/proc/$keeper/status")"

@@ -22,7 +22,7 @@ struct ImageLayer {
   /// Its bytes from the beginning, as they are stored; what it holds open closes with it.
   std::function<ByteInput()> open;
   std::optional<Digest> stored;   ///< of these bytes
-  std::optional<Digest> content;  ///< of the tar in them
+  std::optional<Digest> content;  ///< of the tar in them; if `stored` is right, another one is only warned of
 };
 
 /// `layers`: lowest first. Each layer is read to its end and checked against the digests that it has.

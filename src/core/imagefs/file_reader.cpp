@@ -2,7 +2,6 @@
 #include "core/imagefs/file_reader.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include <sys/stat.h>
@@ -14,7 +13,9 @@ namespace {
 constexpr size_t zero_page_bytes = size_t{64} << 10;
 
 void add_zeros(Gather& to, uint64_t count) {
-  static const std::array<std::byte, zero_page_bytes> zeros{};
+  // On the heap and filled: a page that were not there yet when a kill -9 comes while the kernel copies it
+  // out would fail the reader.
+  static const Bytes zeros(zero_page_bytes);
   to.bytes += count;
   while (count > 0) {
     const size_t now = std::min<uint64_t>(count, zeros.size());
