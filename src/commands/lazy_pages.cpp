@@ -27,6 +27,7 @@ struct LazyPagesOptions {
   int verbosity = 2;  // as CRIU counts: 1 errors, 2 warnings, 3 information, 4 debugging
   pid_t kill_with = 0;
   std::optional<Digest> snapshot;  // whose pages are in the store; else they are in the images
+  int record_until = -1;           // what is asked for until then is its working set
 };
 
 int number(const char* option, const std::string& text) {
@@ -76,6 +77,9 @@ LazyPagesOptions parse(std::vector<std::string> words) {
         options.snapshot = Digest::parse(::optarg);
         if (!options.snapshot) throw Error::usage(std::string("'") + ::optarg + "' is no digest");
         break;
+      case 'r':
+        options.record_until = number("--record-until", ::optarg);
+        break;
       case 'n':
         break;
       case 'v':
@@ -111,10 +115,28 @@ void tell_ready(int status_fd) {
   write_full(status.get(), as_bytes(std::string_view("\0", 1)));
 }
 
-std::unique_ptr<SnapshotPages> pages_of(const LazyPagesOptions& options, Session& session) {
+/// From the images, or from the store, and then with its working set: known or to be recorded.
+std::unique_ptr<SnapshotPages> pages_of(const LazyPagesOptions& options, PageServerOptions& server,
+                                        Session& session) {
   if (!options.snapshot) return open_image_pages(options.images);
   const std::shared_ptr<Store> store = session.store();
-  return open_stored_pages(store, read_snapshot_manifest(*store, *options.snapshot), options.images);
+  const Digest& snapshot = *options.snapshot;
+  auto pages = open_stored_pages(store, read_snapshot_manifest(*store, snapshot), options.images);
+  if (options.record_until < 0) {
+    if (auto set = read_working_set(store->root(), snapshot)) server.first = std::move(*set);
+    return pages;
+  }
+  auto record = std::make_shared<WorkingSetLog>();
+  server.hold_until = options.record_until;
+  server.recorded = [store, snapshot, record] {
+    try {
+      const WorkingSet set = record->so_far();
+      if (!set.ranges.empty()) write_working_set(*store, snapshot, set);
+    } catch (const Error& e) {
+      log::warn("the working set is not kept: {}", e.message());
+    }
+  };
+  return record_reads(std::move(pages), record);
 }
 
 void serve_pages(const LazyPagesOptions& options, Session& session) {
@@ -123,7 +145,8 @@ void serve_pages(const LazyPagesOptions& options, Session& session) {
   PageServerOptions server_options;
   server_options.work_folder = options.work;
   server_options.kill_with = options.kill_with;
-  PageServer server(pages_of(options, session), server_options);
+  auto pages = pages_of(options, server_options, session);
+  PageServer server(std::move(pages), server_options);
   tell_ready(options.status_fd);
   try {
     const MemoryStatistics statistics = server.serve(session.cancel);

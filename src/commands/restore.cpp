@@ -16,6 +16,8 @@ struct Options {
   ReplicaOptions place;
   ReadyOptions ready;
   std::string memory = "auto";
+  std::vector<std::string> record;
+  std::string post_restore;
   unsigned replicas = 1;
   bool detach = false;
   bool no_wait = false;
@@ -39,6 +41,8 @@ RestoreRequest request_of(const Options& options) {
   request.ports = options.place.chosen_ports();
   request.binds = options.place.chosen_binds();
   request.memory = options.memory;
+  request.record = options.record;
+  request.post_restore = options.post_restore;
   request.ready = options.ready.chosen();
   if (options.no_wait) request.ready = Readiness();
   return request;
@@ -112,6 +116,18 @@ void add_restore(CLI::App& app, Session& session) {
                    "How memory comes back: auto, eager (all of it first), lazy (while it runs)")
       ->type_name("MODE")
       ->capture_default_str();
+  command
+      ->add_option(
+          "--record", options->record,
+          "URL to get, or shell command to run inside, once it is ready (repeatable): what they touch "
+          "is brought first by later restores")
+      ->type_name("URL|CMD")
+      ->take_all()
+      ->allow_extra_args(false);
+  command
+      ->add_option("--post-restore", options->post_restore,
+                   "Shell command to run inside before it is asked whether it is ready")
+      ->type_name("CMD");
   command->add_flag("--no-wait", options->no_wait, "Do not wait until it is ready, only until it runs");
   options->ready.add(*command);
   options->place.add_place(*command);

@@ -8,6 +8,7 @@
 #include "commands/replica_options.h"
 #include "core/checkpoint/verify_memory.h"
 #include "core/image/image.h"
+#include "core/memory/working_set.h"
 
 namespace coldstart {
 
@@ -119,6 +120,10 @@ void inspect(Session& session, const std::string& which) {
   shown["reference"] = ref.name.text();
   shown["digest"] = ref.digest.text();
   shown["created"] = ref.created;
+  if (const auto set = read_working_set(store->root(), ref.digest))
+    shown["working_set"] = {{"bytes", set->bytes()}, {"ranges", set->ranges.size()}};
+  else
+    shown["working_set"] = nullptr;
   session.console.line(shown.dump(2));
   session.console.result(shown);
 }

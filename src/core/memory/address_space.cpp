@@ -257,22 +257,43 @@ AddressSpace::Push AddressSpace::push(MutableByteSpan scratch) {
     if (!piece) return Push::nothing;
     cursor_ = piece->end();  // so that another pusher takes the next one
   }
+  return push(*piece, scratch);
+}
+
+AddressSpace::Push AddressSpace::push(const PageRange& range, MutableByteSpan scratch) {
+  const uint64_t end = range.address + range.bytes();
+  for (uint64_t at = range.address; at < end;) {
+    std::optional<Piece> piece;
+    {
+      const std::lock_guard lock(mutex_);
+      piece = pending_.next(at, std::min<uint64_t>(end - at, scratch.size()));
+    }
+    if (!piece || piece->start < at || piece->start >= end || piece->image != piece->start) break;
+    const Push result = push(piece->first(std::min(piece->size, end - piece->start)), scratch);
+    if (result != Push::filled) return result;
+    at = piece->end();
+  }
+  return Push::filled;
+}
+
+/// One piece that was pending when it was looked up.
+AddressSpace::Push AddressSpace::push(const Piece& piece, MutableByteSpan scratch) {
   // Before the claim, as this may wait for a disk, and the reader waits for claims.
-  const ByteSpan bytes = source_->view(piece->image, piece->size, scratch);
+  const ByteSpan bytes = source_->view(piece.image, piece.size, scratch);
   {
     std::unique_lock lock(mutex_);
     not_reading_.wait(lock, [&] { return !reading_; });
-    if (!pending_.claim(*piece)) return Push::filled;  // it was filled or moved meanwhile
+    if (!pending_.claim(piece)) return Push::filled;  // it was filled or moved meanwhile
     ++filling_;
   }
   Fill why = Fill::gone;
   std::vector<Piece> left;
   std::exception_ptr failure;
   try {
-    why = fill(*piece, bytes, left, counters_.pushed_pages);
+    why = fill(piece, bytes, left, counters_.pushed_pages);
   } catch (...) {
     failure = std::current_exception();
-    left = {*piece};
+    left = {piece};
     why = Fill::changing;
   }
   give_back(left, why);

@@ -61,6 +61,8 @@ class AddressSpace {
   };
   /// Fills one piece of what is still pending, at most `scratch.size()` bytes.
   Push push(MutableByteSpan scratch);
+  /// The same of what is pending of these pages, unless the process has moved them.
+  Push push(const PageRange& range, MutableByteSpan scratch);
   /// From now on the service ends by itself once nothing is pending. Before, memory may not be registered
   /// yet.
   void finish_when_filled();
@@ -75,6 +77,7 @@ class AddressSpace {
   AddressSpace(Fd fd, const AddressSpace& parent);
   struct Answer;
   struct Batch;
+  Push push(const Piece& piece, MutableByteSpan scratch);
   void read_events(Batch& batch);
   void apply(const uffd_msg& message, Batch& batch);
   void apply_move(const uffd_msg& message, Batch& batch);

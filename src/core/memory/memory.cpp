@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/base/log.h"
 
 namespace coldstart {
 
@@ -73,6 +74,7 @@ MemoryStatistics memory_statistics_from_json(const Json& json) {
 
 MemoryServer::MemoryServer(const MemoryServerOptions& options) {
   constexpr int status_number = 3;
+  constexpr int hold_number = 5;
   Pipe status = make_pipe();
   Pipe output = make_pipe();
   const fs::path program = options.program.empty() ? fs::read_symlink("/proc/self/exe") : options.program;
@@ -96,14 +98,31 @@ MemoryServer::MemoryServer(const MemoryServerOptions& options) {
   const Fd null = open_file("/dev/null", O_RDWR);
   spawn.fds = {
       {null.get(), 0}, {output.write.get(), 1}, {null.get(), 2}, {status.write.get(), status_number}};
+  Pipe hold;
+  if (options.record) {
+    hold = make_pipe();
+    spawn.argv.insert(spawn.argv.end(), {"--record-until", std::to_string(hold_number)});
+    spawn.fds.emplace_back(hold.read.get(), hold_number);
+  }
   spawn.new_session = true;
   server_ = Child(spawn);
+  hold_ = std::move(hold.write);
   output_ = std::move(output.read);
   status.write.reset();
   output.write.reset();
   if (read_some(status.read.get(), 1).size() == 1) return;
   const std::string said = read_some(output_.get(), result_limit);
   throw told(said, server_.wait());
+}
+
+void MemoryServer::release() {
+  if (!hold_) return;
+  try {
+    write_full(hold_.get(), as_bytes("+"));
+  } catch (const Error& e) {
+    log::debug("the page server has ended already: {}", e.message());
+  }
+  hold_.reset();
 }
 
 MemoryStatistics MemoryServer::wait(const CancelToken& cancel) {

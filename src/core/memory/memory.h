@@ -49,6 +49,8 @@ struct MemoryServerOptions {
   /// Where the pages are: a snapshot in this store. Absent: in the images.
   std::filesystem::path store;
   std::optional<Digest> snapshot;
+  /// Nothing is pushed until release(), which then keeps what was asked for as the snapshot's working set.
+  bool record = false;
   std::filesystem::path
       work_folder;            ///< must be CRIU's work folder: the socket lazy-pages.socket is made in it
   std::filesystem::path log;  ///< of the server; empty: none
@@ -67,6 +69,8 @@ class MemoryServer {
   explicit MemoryServer(const MemoryServerOptions& options);
   /// Readable once it has ended: for poll(2).
   int pidfd() const { return server_.pidfd(); }
+  /// Ends the recording; nothing happens if there is none.
+  void release();
   /// Waits until every page is in its place (or the processes have ended). Throws why the server failed; the
   /// processes are dead then. Cancelling leaves it running.
   MemoryStatistics wait(const CancelToken& cancel);
@@ -74,6 +78,7 @@ class MemoryServer {
  private:
   Child server_;
   Fd output_;  // its result, or its error, as JSON
+  Fd hold_;    // of a recording: its end lets the server push
 };
 
 }  // namespace coldstart

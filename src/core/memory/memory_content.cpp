@@ -4,25 +4,41 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/memory/pending_pages.h"
 
 namespace coldstart {
 
 namespace {
 
-// What was read and may be wanted again: the rest of a chunk of which a fault took a piece.
-constexpr uint64_t most_kept = uint64_t{64} << 20;
+// What is kept of what was read: the rest of a chunk of which a fault took a piece, and what was read ahead.
+constexpr uint64_t least_kept = uint64_t{64} << 20;
+constexpr uint64_t largest_kept = uint64_t{1} << 30;
+
+// How many chunks an origin is asked for at once: some 16 MiB.
+constexpr size_t batch_chunks = 96;
+
+/// Page tables for all of it at once instead of by one fault a page, and reading errors told here. Old
+/// kernels (before 5.14) lack the call: there the faults have to do.
+int populate(ByteSpan bytes) {
+  const auto first = reinterpret_cast<uintptr_t>(bytes.data()) & ~uintptr_t{page_size - 1};
+  return ::madvise(reinterpret_cast<void*>(first), bytes.size(), 22 /* MADV_POPULATE_READ */);
+}
 
 }  // namespace
 
 MemoryContent::MemoryContent(std::shared_ptr<Store> store, std::vector<MemoryChunk> chunks,
                              const Digest& name)
-    : store_(std::move(store)), chunks_(std::move(chunks)) {
+    : store_(std::move(store)),
+      chunks_(std::move(chunks)),
+      most_kept_(std::clamp(available_memory() / 16, least_kept, largest_kept)) {
   uint64_t start = 0;
   for (size_t i = 0; i < chunks_.size(); ++i) {
     starts_.push_back(start);
@@ -41,16 +57,12 @@ MemoryContent::MemoryContent(std::shared_ptr<Store> store, std::vector<MemoryChu
 ByteSpan MemoryContent::view(uint64_t offset, uint64_t size, MutableByteSpan scratch) {
   if (is_file()) {
     const ByteSpan bytes = file_.bytes().subspan(offset, size);
-    // Page tables for the whole view at once instead of by one fault a page, and reading errors told here.
-    // Old kernels (before 5.14) lack the call: there the faults have to do.
-    const auto first = reinterpret_cast<uintptr_t>(bytes.data()) & ~uintptr_t{4095};
-    if (::madvise(reinterpret_cast<void*>(first), size, 22 /* MADV_POPULATE_READ */) != 0 && errno != EINVAL)
+    if (populate(bytes) != 0 && errno != EINVAL)
       throw Error::sys(fmt::format("cannot read {}", (folder_->path() / memory_content_file).string()),
                        "the file was damaged or truncated after the restore began", Exit::corrupt);
     return bytes;
   }
-  auto number =
-      static_cast<size_t>(std::upper_bound(starts_.begin(), starts_.end(), offset) - starts_.begin()) - 1;
+  size_t number = chunk_at(offset);
   for (uint64_t done = 0; done < size; ++number) {
     const Kept bytes = chunk(number);
     const uint64_t skip = offset + done - starts_[number];
@@ -59,6 +71,46 @@ ByteSpan MemoryContent::view(uint64_t offset, uint64_t size, MutableByteSpan scr
     done += n;
   }
   return scratch.first(size);
+}
+
+/// The number of the chunk that has this byte.
+size_t MemoryContent::chunk_at(uint64_t offset) const {
+  return static_cast<size_t>(std::upper_bound(starts_.begin(), starts_.end(), offset) - starts_.begin()) - 1;
+}
+
+void MemoryContent::prefetch(const std::vector<Extent>& first, const std::function<bool()>& stop) {
+  if (!is_file() && store_->origin() != nullptr) return prefetch_from_origin(first, stop);
+  for (const Extent& extent : first) {
+    if (stop()) return;
+    if (is_file()) {
+      populate(file_.bytes().subspan(extent.offset, extent.bytes));
+      continue;
+    }
+    for (size_t n = chunk_at(extent.offset); n < chunks_.size() && starts_[n] < extent.offset + extent.bytes;
+         ++n) {
+      chunk(n);
+      const std::lock_guard lock(mutex_);
+      if (kept_bytes_ + chunks_[n].bytes > most_kept_) return;
+    }
+  }
+}
+
+void MemoryContent::prefetch_from_origin(const std::vector<Extent>& first,
+                                         const std::function<bool()>& stop) {
+  std::vector<bool> seen(chunks_.size());
+  std::vector<Digest> batch;
+  const auto want = [&](size_t n) {
+    if (seen[n]) return;
+    seen[n] = true;
+    if (!store_->has_here(chunks_[n].digest)) batch.push_back(chunks_[n].digest);
+    if (batch.size() >= batch_chunks && !stop()) store_->prefetch(std::exchange(batch, {}));
+  };
+  for (const Extent& extent : first)
+    for (size_t n = chunk_at(extent.offset); n < chunks_.size() && starts_[n] < extent.offset + extent.bytes;
+         ++n)
+      want(n);
+  for (size_t n = 0; n < chunks_.size() && !stop(); ++n) want(n);
+  if (!batch.empty() && !stop()) store_->prefetch(batch);
 }
 
 MemoryContent::Kept MemoryContent::chunk(size_t number) {
@@ -104,7 +156,7 @@ MemoryContent::Kept MemoryContent::load(size_t number) {
     throw Error::corrupt("the chunk " + chunks_[number].digest.text() + " is not where the store says");
   const std::lock_guard lock(mutex_);
   for (auto& [n, bytes] : all) keep_locked(n, std::move(bytes));
-  while (kept_bytes_ > most_kept && ages_.front() != number) {
+  while (kept_bytes_ > most_kept_ && ages_.front() != number) {
     const auto oldest = entries_.find(ages_.front());
     kept_bytes_ -= oldest->second.bytes->size();
     ages_.pop_front();

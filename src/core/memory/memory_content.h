@@ -4,6 +4,7 @@
 // this host keeps of it, or the chunks of the store, wherever the store gets them.
 
 #include <condition_variable>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -29,6 +30,12 @@ class MemoryContent {
   /// are verified; the file was when it was written. Throws Error::corrupt naming the chunk if they are
   /// damaged or nowhere to be had.
   ByteSpan view(uint64_t offset, uint64_t size, MutableByteSpan scratch);
+  struct Extent {
+    uint64_t offset;
+    uint64_t bytes;
+  };
+  /// Brings near what will be read: these, and from an origin all the rest too. Until `stop` says so.
+  void prefetch(const std::vector<Extent>& first, const std::function<bool()>& stop);
   /// True if there is a plain file: then nothing is read twice, and nothing is kept.
   bool is_file() const { return folder_.has_value(); }
 
@@ -39,6 +46,8 @@ class MemoryContent {
     std::list<size_t>::iterator age;  // in ages_, if bytes
   };
 
+  size_t chunk_at(uint64_t offset) const;
+  void prefetch_from_origin(const std::vector<Extent>& first, const std::function<bool()>& stop);
   Kept chunk(size_t number);
   Kept load(size_t number);
   void keep_locked(size_t number, Kept bytes);
@@ -55,6 +64,7 @@ class MemoryContent {
   std::map<size_t, Entry> entries_;  // by number: read lately, or being read
   std::list<size_t> ages_;           // the one used last at the end
   uint64_t kept_bytes_ = 0;
+  const uint64_t most_kept_;
 };
 
 }  // namespace coldstart

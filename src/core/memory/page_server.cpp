@@ -111,6 +111,7 @@ Received receive(int socket, MutableByteSpan into) {
 PageServer::PageServer(std::unique_ptr<SnapshotPages> pages, const PageServerOptions& options)
     : options_(options), pages_(std::move(pages)) {
   raise_descriptor_limit();
+  holding_ = options.hold_until >= 0;
   if (options.push_bytes == 0 || options.push_bytes % page_size != 0 ||
       options.push_bytes > most_pushed_at_once)
     throw Error::usage("a batch is whole pages, at most 2 MiB");
@@ -153,8 +154,8 @@ MemoryStatistics PageServer::serve(const CancelToken& cancel) {
 }
 
 void PageServer::run(const CancelToken& cancel) {
-  Fd client = accept(cancel);
   start_threads();
+  Fd client = accept(cancel);
   watch_until_done(cancel, std::move(client));
 }
 
@@ -189,17 +190,20 @@ void PageServer::take_criu(int client) {
 /// Main thread: CRIU's messages, and whatever may end the service.
 void PageServer::watch_until_done(const CancelToken& cancel, Fd client) {
   for (;;) {
-    std::array<pollfd, 4> polls{{{client.get(), POLLIN, 0},
-                                 {news_.get(), POLLIN, 0},
-                                 {cancel.fd(), POLLIN, 0},
-                                 {guardian_.pidfd(), POLLIN, 0}}};
     bool forked;
+    bool holding;
     {
       const std::lock_guard lock(mutex_);
+      holding = holding_;
       if (failure_) std::rethrow_exception(failure_);
       if (restored_ && spaces_.empty()) return;
       forked = std::exchange(forked_, false);
     }
+    std::array<pollfd, 5> polls{{{client.get(), POLLIN, 0},
+                                 {news_.get(), POLLIN, 0},
+                                 {cancel.fd(), POLLIN, 0},
+                                 {guardian_.pidfd(), POLLIN, 0},
+                                 {holding ? options_.hold_until : -1, POLLIN, 0}}};
     if (::poll(polls.data(), polls.size(), forked ? after_fork_ms : -1) < 0 && errno != EINTR)
       throw Error::sys("cannot poll");
     if (forked) family_.refresh();
@@ -209,6 +213,7 @@ void PageServer::watch_until_done(const CancelToken& cancel, Fd client) {
       uint64_t count;
       [[maybe_unused]] const ssize_t n = ::read(news_.get(), &count, sizeof count);
     }
+    if (polls[4].revents != 0) end_hold();
     if (polls[0].revents != 0 && !take_message(client.get())) client.reset();
   }
 }
@@ -237,8 +242,24 @@ bool PageServer::take_message(int client) {
   if (!userfault.fd) throw Error(fmt::format("CRIU sent no userfaultfd for process {}", pid));
   check(::fcntl(userfault.fd.get(), F_SETFL, O_NONBLOCK), "cannot set up a userfaultfd");
   auto source = pages_->process(static_cast<uint32_t>(pid));
-  adopt(std::make_shared<AddressSpace>(std::move(userfault.fd), std::move(source), counters_));
+  auto space = std::make_shared<AddressSpace>(std::move(userfault.fd), std::move(source), counters_);
+  {
+    const std::lock_guard lock(mutex_);
+    restored_spaces_[static_cast<uint32_t>(pid)] = space;
+  }
+  adopt(std::move(space));
   return true;
+}
+
+/// Main thread: whoever holds the pushers back lets them go, or is gone.
+void PageServer::end_hold() {
+  std::byte word{};
+  if (read_full(options_.hold_until, std::span(&word, 1)) == 1) options_.recorded();
+  {
+    const std::lock_guard lock(mutex_);
+    holding_ = false;
+  }
+  work_.notify_all();
 }
 
 void PageServer::finish_restore() {
@@ -296,6 +317,7 @@ void PageServer::start_threads() {
   };
   for (unsigned i = 0; i < options_.fault_threads; ++i) run_thread(&PageServer::answer_faults);
   for (unsigned i = 0; i < options_.push_threads; ++i) run_thread(&PageServer::push_pages);
+  run_thread(&PageServer::read_ahead);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
@@ -362,16 +384,45 @@ std::pair<uint64_t, std::shared_ptr<AddressSpace>> PageServer::next_to_push(uint
   return *it;
 }
 
+/// Begins while CRIU is still at work.
+void PageServer::read_ahead() {
+  try {
+    pages_->prefetch(options_.first.ranges, [this] {
+      const std::lock_guard lock(mutex_);
+      return stop_;
+    });
+  } catch (const Error& e) {
+    log::debug("reading ahead ended: {}", e.message());  // whoever needs it is told why
+  }
+}
+
+void PageServer::push_first(MutableByteSpan scratch) {
+  for (;;) {
+    PageRange range;
+    std::shared_ptr<AddressSpace> space;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [&] { return stop_ || may_push_locked(); });
+      if (stop_ || next_first_ == options_.first.ranges.size()) return;
+      range = options_.first.ranges[next_first_++];
+      if (const auto it = restored_spaces_.find(range.pid); it != restored_spaces_.end())
+        space = it->second.lock();
+    }
+    if (space) space->push(range, scratch);
+  }
+}
+
 void PageServer::push_pages() {
   Bytes scratch(options_.push_bytes);
+  push_first(scratch);
   uint64_t last = 0;
   size_t idle = 0;  // address spaces that had nothing to push, one after the other
   for (;;) {
     std::shared_ptr<AddressSpace> space;
     {
       std::unique_lock lock(mutex_);
-      if (restored_ && idle > 0 && idle >= spaces_.size()) work_.wait_for(lock, while_changing);
-      work_.wait(lock, [&] { return stop_ || (restored_ && !spaces_.empty()); });
+      if (may_push_locked() && idle > 0 && idle >= spaces_.size()) work_.wait_for(lock, while_changing);
+      work_.wait(lock, [&] { return stop_ || (may_push_locked() && !spaces_.empty()); });
       if (stop_) return;
       std::tie(last, space) = next_to_push(last);
     }

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -23,6 +24,7 @@
 #include "core/memory/family.h"
 #include "core/memory/guardian.h"
 #include "core/memory/memory.h"
+#include "core/memory/working_set.h"
 
 namespace coldstart {
 
@@ -32,6 +34,11 @@ struct PageServerOptions {
   unsigned push_threads = 2;
   uint64_t push_bytes = uint64_t{256} << 10;  ///< one batch, at most 2 MiB
   pid_t kill_with = 0;  ///< a further process to kill where the restored ones are; 0: none
+  WorkingSet first;     ///< pushed before the rest
+  /// A pipe: nothing is pushed until it ends, so that all that is touched is asked for. If it says a byte
+  /// before, `recorded` is called then. -1: no such thing.
+  int hold_until = -1;
+  std::function<void()> recorded = [] {};
 };
 
 /// One restore, from CRIU's first word to the last page. One thread; make it while there is no other.
@@ -58,6 +65,10 @@ class PageServer {
   void answer_faults();
   void answer(uint64_t id);
   void push_pages();
+  void push_first(MutableByteSpan scratch);
+  void read_ahead();
+  void end_hold();
+  bool may_push_locked() const { return restored_ && !holding_; }
   std::pair<uint64_t, std::shared_ptr<AddressSpace>> next_to_push(uint64_t behind);
   void retire(uint64_t id);
   void finish_restore();
@@ -77,8 +88,11 @@ class PageServer {
   std::mutex mutex_;  // guards all below
   std::condition_variable work_;
   Spaces spaces_;
+  std::map<uint32_t, std::weak_ptr<AddressSpace>> restored_spaces_;  // by pid in the images
   uint64_t next_id_ = 1;
+  size_t next_first_ = 0;  // in options_.first
   bool restored_ = false;
+  bool holding_ = false;
   bool stop_ = false;
   bool forked_ = false;  // children may have appeared
   std::exception_ptr failure_;

@@ -3,6 +3,7 @@
 // Where the pages of a snapshot come from.
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -39,10 +40,23 @@ class PageSource {
   std::vector<std::pair<uint64_t, uint64_t>> not_inherited_;
 };
 
+/// Pages of a process, by the addresses they had at the dump.
+struct PageRange {
+  uint64_t address = 0;
+  uint32_t pid = 0;  ///< in the images
+  uint32_t pages = 0;
+  uint64_t bytes() const { return uint64_t{pages} * page_size; }
+  bool operator==(const PageRange&) const = default;
+};
+
 /// The pages of all processes of a snapshot. Thread-safe.
 class SnapshotPages {
  public:
   virtual ~SnapshotPages() = default;
+  /// Brings near what will be wanted, `first` and then the rest, as far as that makes sense, until it is done
+  /// or `stop` says so. What cannot be had is not told: view() will tell.
+  virtual void prefetch(const std::vector<PageRange>& /*first*/,
+                        const std::function<bool()>& /*stop*/) const {}
   /// Those of one process, by its pid in the images. Throws if the snapshot has none or they are damaged.
   virtual std::shared_ptr<const PageSource> process(uint32_t pid) const = 0;
 };

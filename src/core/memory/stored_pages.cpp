@@ -63,6 +63,25 @@ class StoredPages final : public SnapshotPages {
     return std::make_shared<StoredPageSource>(images_, pid, map_.process(pid), content_);
   }
 
+  void prefetch(const std::vector<PageRange>& first, const std::function<bool()>& stop) const override {
+    std::vector<MemoryContent::Extent> extents;
+    for (const PageRange& range : first) {
+      const ProcessMemory* process = map_.process(range.pid);
+      if (process == nullptr) continue;
+      const uint64_t end = range.address + range.bytes();
+      auto run = std::upper_bound(process->runs.begin(), process->runs.end(), range.address,
+                                  [](uint64_t a, const MemoryRun& r) { return a < r.address; });
+      if (run != process->runs.begin()) --run;
+      for (; run != process->runs.end() && run->address < end; ++run) {
+        const uint64_t low = std::max(range.address, run->address);
+        const uint64_t high = std::min(end, run->address + uint64_t{run->pages} * page_size);
+        if (low < high)
+          extents.push_back({uint64_t{run->content} * page_size + (low - run->address), high - low});
+      }
+    }
+    content_->prefetch(extents, stop);
+  }
+
  private:
   const fs::path images_;
   const MemoryMap map_;

@@ -2,15 +2,20 @@
 #include "core/pipeline/restore.h"
 
 #include <algorithm>
+#include <cerrno>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "core/base/available_memory.h"
 #include "core/base/memory_folder.h"
 #include "core/base/workers.h"
 #include "core/image/image.h"
 #include "core/memory/stored_pages.h"
+#include "core/memory/working_set.h"
 #include "core/pipeline/criu_here.h"
+#include "core/pipeline/request.h"
 #include "core/remote/open_store.h"
 
 namespace coldstart {
@@ -20,6 +25,28 @@ namespace fs = std::filesystem;
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* restore_sign = "coldstart-restored";  // in /dev/shm
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Tells the processes, before any of them runs on, that they were restored, without any of them having to be
+/// told where to look: by a new file in place of the one they may have seen before.
+void put_sign(const Sandbox& sandbox, const ReplicaSpec& spec, const Digest& snapshot) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const OrderedJson sign = {{"replica", spec.id},
+                            {"snapshot", snapshot.text()},
+                            {"restored", std::chrono::duration<double>(now).count()}};
+  // Nobody inside runs yet, so nobody can lead us astray; but what the snapshot brought there might.
+  const Fd folder = open_file((sandbox.root() / "dev/shm").string(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  if (::unlinkat(folder.get(), restore_sign, 0) != 0 && errno != ENOENT)
+    throw Error::sys("cannot replace /dev/shm/" + std::string(restore_sign) + " inside");
+  const Fd file = open_at(folder.get(), restore_sign, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+  check(::fchmod(file.get(), 0644), "cannot let everybody read the sign of a restore");
+  write_full(file.get(), as_bytes(sign.dump() + "\n"));
+}
 
 Digest digest_of(const ReplicaSpec& spec) {
   const auto digest = Digest::parse(field<std::string>(spec.launch, "snapshot", "the restore's request"));
@@ -42,21 +69,29 @@ void unpack_tree(Store& store, const Digest& tree, const fs::path& folder, Opera
   unpack_image(store, open_image(store, read_image_manifest(store, tree)), folder, default_jobs(), op);
 }
 
-/// CRIU's images with all memory in them, for as long as CRIU reads them: in memory, if there is enough.
+/// CRIU's images with all memory in them, for as long as CRIU reads them: kept like the images themselves, or
+/// where there is no room for that, in memory.
 class WholeImages {
  public:
   WholeImages(const std::shared_ptr<Store>& store, const SnapshotManifest& snapshot, const fs::path& images,
-              const fs::path& disk, CancelToken& cancel) {
-    if (available_memory() > 2 * snapshot.memory_bytes) in_memory_ = MemoryFolder::make();
-    if (!in_memory_) on_disk_.emplace(disk);
-    path_ = (in_memory_ ? in_memory_->path() : on_disk_->path()) / "criu";
-    write_whole_images(store, snapshot, images, path_, cancel);
+              CancelToken& cancel) {
+    ImagesCache cache(store->root());
+    const Digest name = Digest::of(as_bytes("whole " + snapshot.criu.text() + snapshot.memory.name().text()));
+    const Store::Scratch scratch = store->scratch();
+    while (!(kept_ = cache.find(name))) {
+      if (!cache.has_room_for(snapshot.memory_bytes)) in_memory_ = MemoryFolder::make();
+      path_ = (in_memory_ ? in_memory_->path() : scratch.path()) / "criu";
+      write_whole_images(store, snapshot, images, path_, cancel);
+      if (in_memory_) return;
+      cache.adopt(path_, name);
+    }
+    path_ = kept_->path();
   }
   const fs::path& path() const { return path_; }
 
  private:
   std::optional<MemoryFolder> in_memory_;
-  std::optional<TempDir> on_disk_;
+  std::optional<ImagesFolder> kept_;
   fs::path path_;
 };
 
@@ -101,7 +136,9 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
   if (!request.ready && manifest.ready.kind == Readiness::Kind::log) spec.ready = Readiness();
   spec.launch = {{"kind", "restore"},
                  {"snapshot", snapshot.text()},
-                 {"memory", to_string(choose_memory_mode(request.memory))}};
+                 {"memory", to_string(choose_memory_mode(request.memory))},
+                 {"record", request.record},
+                 {"post_restore", request.post_restore}};
   return spec;
 }
 
@@ -116,8 +153,27 @@ void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
   if (const auto written = manifest_.trees.find("/"); written != manifest_.trees.end())
     unpack_tree(*store_, written->second, options.root.scratch / "upper", context.op);
   files_ = ImagesCache(store_->root()).get(*store_, manifest_.criu, context.op);
-  context.report("memory", start, std::chrono::duration<double>(Clock::now() - start).count(),
-                 manifest_.memory_bytes);
+  context.report("memory", start, seconds_since(start), manifest_.memory_bytes);
+}
+
+/// Starts the page server, and has CRIU leave to it what can come late.
+void RestoreLauncher::serve_memory(RestoreOptions& options, const Sandbox& sandbox,
+                                   const LaunchContext& context) {
+  const Digest snapshot = digest_of(context.spec);
+  MemoryServerOptions server;
+  server.images = files_->path();
+  server.store = store_->root();
+  server.snapshot = snapshot;
+  server.work_folder = options.work;
+  server.log = context.folder / "memory.log";
+  server.kill_with = sandbox.init_pid();
+  std::error_code absent;
+  server.record =
+      !field<std::vector<std::string>>(context.spec.launch, "record", "the restore's request").empty() ||
+      (context.spec.ready.kind != Readiness::Kind::running &&
+       !fs::exists(working_set_file(store_->root(), snapshot), absent));
+  memory_.emplace(server);
+  options.lazy_pages = true;
 }
 
 Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
@@ -126,6 +182,7 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
     if (where != "/")
       unpack_tree(*store_, tree, sandbox.root() / fs::path(where).relative_path(), context.op);
 
+  put_sign(sandbox, context.spec, digest_of(context.spec));
   const CriuHere criu = CriuHere::find(store_->root());
   RestoreOptions options;
   options.images = files_->path();
@@ -136,16 +193,9 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   options.tcp_established = manifest_.tcp == TcpPolicy::established;
   std::optional<WholeImages> whole;
   if (mode_ == MemoryMode::lazy) {
-    memory_.emplace(MemoryServerOptions{files_->path(),
-                                        store_->root(),
-                                        digest_of(context.spec),
-                                        options.work,
-                                        context.folder / "memory.log",
-                                        sandbox.init_pid(),
-                                        {}});
-    options.lazy_pages = true;
+    serve_memory(options, sandbox, context);
   } else {
-    whole.emplace(store_, manifest_, files_->path(), context.folder, context.op.cancel);
+    whole.emplace(store_, manifest_, files_->path(), context.op.cancel);
     options.images = whole->path();
   }
   Pipe nobody = make_pipe();
@@ -155,9 +205,32 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
       criu.program, options, [&](const ProgramSpec& program) { return sandbox.start(program); },
       [](std::string_view) {}, context.op.cancel);
   if (mode_ == MemoryMode::eager) files_.reset();
-  context.report("criu.restore", began, std::chrono::duration<double>(Clock::now() - began).count(),
-                 manifest_.memory_bytes);
+  context.report("criu.restore", began, seconds_since(began), manifest_.memory_bytes);
+  root_ = root.pid();
+  const auto command = field<std::string>(context.spec.launch, "post_restore", "the restore's request");
+  if (!command.empty()) {
+    const auto start = Clock::now();
+    ask_inside("what is to run after the restore", command, context);
+    context.report("post-restore", start, seconds_since(start), std::nullopt);
+  }
   return root;
+}
+
+void RestoreLauncher::ready(LaunchContext& context) {
+  if (!memory_) return;
+  const auto requests =
+      field<std::vector<std::string>>(context.spec.launch, "record", "the restore's request");
+  const auto start = Clock::now();
+  for (const std::string& request : requests) ask_inside("a request to record", request, context);
+  memory_->release();
+  if (!requests.empty()) context.report("record", start, seconds_since(start), std::nullopt);
+}
+
+void RestoreLauncher::ask_inside(const std::string& what, const std::string& request,
+                                 LaunchContext& context) const {
+  const Answer answer = ask({request}, {root_, context.spec.program.environment}, context.spec.ready.timeout,
+                            context.op.cancel);
+  if (!answer.ok) throw Error(fmt::format("{} failed: '{}': {}", what, request, answer.reason));
 }
 
 }  // namespace coldstart

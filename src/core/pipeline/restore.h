@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/checkpoint/criu.h"
 #include "core/checkpoint/images_cache.h"
 #include "core/checkpoint/manifest.h"
 #include "core/memory/memory.h"
@@ -27,27 +28,36 @@ struct RestoreRequest {
   std::vector<Bind> binds;  ///< for each that the snapshot was taken with, one of the same target
   std::optional<Readiness> ready;
   std::string memory = "auto";
+  /// Asked once it is ready, each a URL or a command: what they touch belongs to the working set, which is
+  /// recorded anew.
+  std::vector<std::string> record;
+  std::string post_restore;  ///< a command for `sh -c` inside, run before it is asked whether it is ready
 };
 
 /// What a supervisor needs to restore `snapshot`. Throws Error::incompatible (exit 5) if this host does not
 /// fit it, Error::corrupt if it is not what was published: all before any process exists.
 ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequest& request);
 
-/// In the supervisor: the processes come from a snapshot. Stages memory and criu.restore. Must live as long
-/// as they.
+/// In the supervisor: the processes come from a snapshot. Stages memory and criu.restore, and where they are
+/// asked for post-restore and record. Must live as long as they.
 class RestoreLauncher final : public Launcher {
  public:
   /// The spec's `launch` must be as restore_spec() made it.
   void prepare(SandboxOptions& options, LaunchContext& context) override;
   Child launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) override;
+  void ready(LaunchContext& context) override;
 
  private:
+  void serve_memory(RestoreOptions& options, const Sandbox& sandbox, const LaunchContext& context);
+  void ask_inside(const std::string& what, const std::string& request, LaunchContext& context) const;
+
   // From prepare() on.
   std::shared_ptr<Store> store_;
   std::optional<Store::Lease> lease_;
   SnapshotManifest manifest_;
   MemoryMode mode_ = MemoryMode::eager;
   std::optional<ImagesFolder> files_;  // in use until all memory is in place
+  pid_t root_ = 0;
   std::optional<MemoryServer> memory_;  // lazy mode: its end is the end of what still waits for memory
 };
 

@@ -224,6 +224,8 @@ void Life::wait_ready() {
     target.last_words = [this] { return err_.tail(); };
     stage("ready", [&] { wait_until_ready(spec_.ready, target, op_.cancel); });
   }
+  LaunchContext c = context();
+  launcher_.ready(c);
   link_.send({{"state", "ready"}});
 }
 

@@ -60,7 +60,7 @@ struct LaunchContext {
 };
 
 /// Where the main process comes from. The supervisor calls, in this order and from its main thread:
-/// prepare, launch; what one throws undoes everything and is what the caller is told.
+/// prepare, launch, ready; what one throws undoes everything and is what the caller is told.
 class Launcher {
  public:
   virtual ~Launcher() = default;
@@ -71,6 +71,8 @@ class Launcher {
   /// Gives the main process: a child of this process, running inside with `stdio`. /dev/shm can be filled
   /// through sandbox.root().
   virtual Child launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) = 0;
+  /// Once it is ready, before anybody is told so.
+  virtual void ready(LaunchContext& /*context*/) {}
   /// The name of the stage that launch() is timed as; empty: it reports its own stages.
   virtual std::string stage() const { return {}; }
 };
