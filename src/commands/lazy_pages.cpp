@@ -28,6 +28,8 @@ struct LazyPagesOptions {
   pid_t kill_with = 0;
   std::optional<Digest> snapshot;  // whose pages are in the store; else they are in the images
   int record_until = -1;           // what is asked for until then is its working set
+  fs::path shared;
+  int control_fd = -1;
 };
 
 int number(const char* option, const std::string& text) {
@@ -47,6 +49,8 @@ LazyPagesOptions parse(std::vector<std::string> words) {
                           {"status-fd", required_argument, nullptr, 's'},
                           {"verbosity", optional_argument, nullptr, 'v'},
                           {"kill-with", required_argument, nullptr, 'k'},
+                          {"shared", required_argument, nullptr, 'S'},
+                          {"control-fd", required_argument, nullptr, 'c'},
                           {"no-default-config", no_argument, nullptr, 'n'},
                           {nullptr, 0, nullptr, 0}};
   std::vector<char*> argv{const_cast<char*>("lazy-pages")};
@@ -79,6 +83,12 @@ LazyPagesOptions parse(std::vector<std::string> words) {
         break;
       case 'r':
         options.record_until = number("--record-until", ::optarg);
+        break;
+      case 'S':
+        options.shared = ::optarg;
+        break;
+      case 'c':
+        options.control_fd = number("--control-fd", ::optarg);
         break;
       case 'n':
         break;
@@ -146,6 +156,8 @@ void serve_pages(const LazyPagesOptions& options, Session& session) {
   server_options.work_folder = options.work;
   server_options.kill_with = options.kill_with;
   auto pages = pages_of(options, server_options, session);
+  server_options.shared = options.shared;
+  server_options.control = options.control_fd;
   PageServer server(std::move(pages), server_options);
   tell_ready(options.status_fd);
   try {

@@ -18,6 +18,7 @@ struct Options {
   std::string memory = "auto";
   std::vector<std::string> record;
   std::string post_restore;
+  std::optional<uint64_t> memory_cache;
   unsigned replicas = 1;
   bool detach = false;
   bool no_wait = false;
@@ -43,6 +44,7 @@ RestoreRequest request_of(const Options& options) {
   request.memory = options.memory;
   request.record = options.record;
   request.post_restore = options.post_restore;
+  request.memory_cache = options.memory_cache;
   request.ready = options.ready.chosen();
   if (options.no_wait) request.ready = Readiness();
   return request;
@@ -113,7 +115,8 @@ void add_restore(CLI::App& app, Session& session) {
       ->capture_default_str();
   command
       ->add_option("--memory", options->memory,
-                   "How memory comes back: auto, eager (all of it first), lazy (while it runs)")
+                   "How memory comes back: auto, eager (all of it first), lazy (while it runs), shared (lazy, "
+                   "from one copy that all replicas map)")
       ->type_name("MODE")
       ->capture_default_str();
   command
@@ -128,6 +131,10 @@ void add_restore(CLI::App& app, Session& session) {
       ->add_option("--post-restore", options->post_restore,
                    "Shell command to run inside before it is asked whether it is ready")
       ->type_name("CMD");
+      ->add_option("--memory-cache", options->memory_cache,
+                   "Memory that such copies may take on this host, in use or not (default: 40% of all)")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false));
   command->add_flag("--no-wait", options->no_wait, "Do not wait until it is ready, only until it runs");
   options->ready.add(*command);
   options->place.add_place(*command);

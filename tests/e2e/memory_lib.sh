@@ -52,3 +52,16 @@ until_checked() {
   wait_for 300 ended "$checker"
   [[ ! -e $CHECKED/wrong ]] || fail "$(<"$CHECKED/wrong")"
 }
+
+# snapshot_checker OPTION...: the same by coldstart, as the snapshot "checker"
+snapshot_checker() {
+  mkdir "$CHECKED"
+  coldstart snapshot -t checker --ready-cmd "test -e $CHECKED/ready" -- "$CHECKER" "$CHECKED" "$@" >/dev/null
+  touch "$CHECKED/go"
+}
+
+# until_replica_ended ID
+until_replica_ended() {
+  replica_ended() { [[ $(coldstart --json ps | jq --arg id "$1" '[.[] | select(.id == $id)] | length') -eq 0 ]]; }
+  wait_for 200 replica_ended "$1"
+}

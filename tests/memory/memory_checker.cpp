@@ -181,7 +181,11 @@ class Player {
   }
 
   void free_lazily(Block& block, size_t first, size_t last) {
-    must(::madvise(block.page(first), (last - first) * page_bytes, MADV_FREE) == 0, "MADV_FREE");
+    // Memory that is shared with other replicas cannot be freed lazily: as allocators do, discard it then.
+    if (::madvise(block.page(first), (last - first) * page_bytes, MADV_FREE) != 0) {
+      must(errno == EINVAL, "MADV_FREE");
+      discard(block, first, last);
+    }
     for (size_t i = first; i < last; ++i) {
       check_freed_page(block.page(i), block.values[i]);
       block.values[i] = next_value_++;  // a write takes the page back

@@ -4,13 +4,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/userfaultfd.h>
 #include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -18,20 +14,13 @@
 #include "core/base/fd.h"
 #include "core/checkpoint/host_facts.h"
 #include "core/doctor/probes.h"
+#include "core/memory/host_support.h"
 
 namespace coldstart {
 
 namespace {
 
 constexpr const char* least_kernel = "5.11";  // close_range(CLOSE_RANGE_CLOEXEC), pidfds, openat2
-
-/// A userfaultfd that also gets faults of the kernel itself (a read(2) into missing memory).
-Fd open_userfaultfd() {
-  const int fd = static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
-  if (fd < 0 && errno == EPERM)
-    throw Error::sys("cannot open one", "run as root, or set sysctl vm.unprivileged_userfaultfd=1");
-  return Fd(check(fd, "cannot open one"));
-}
 
 }  // namespace
 
@@ -81,25 +70,12 @@ std::string probe_overlay() {
 }
 
 std::string probe_userfaultfd() {
-  const Fd uffd = open_userfaultfd();
-  uffdio_api api{UFFD_API, UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE, 0};
-  check(::ioctl(uffd.get(), UFFDIO_API, &api), "the kernel lacks events of fork, mremap and madvise");
-  if ((api.features & UFFD_FEATURE_MINOR_SHMEM) == 0)
-    return "missing pages; no minor faults on shared memory";
-
-  // The memory of a restored process: a private mapping of a file in memory, whose pages come by CONTINUE.
-  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  const Fd file(check(::memfd_create("coldstart-doctor", MFD_CLOEXEC), "cannot make a memfd"));
-  check(::ftruncate(file.get(), static_cast<off_t>(page)), "cannot size a memfd");
-  pwrite_full(file.get(), as_bytes("x"), 0);
-  void* at = ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.get(), 0);
-  if (at == MAP_FAILED) throw Error::sys("cannot map a memfd");
-  uffdio_register range{
-      {reinterpret_cast<uint64_t>(at), page}, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR, 0};
-  check(::ioctl(uffd.get(), UFFDIO_REGISTER, &range), "cannot register shared memory");
-  uffdio_continue bring{range.range, 0, 0};
-  check(::ioctl(uffd.get(), UFFDIO_CONTINUE, &bring), "cannot map a page of shared memory");
-  if (*static_cast<volatile char*>(at) != 'x') throw Error("a mapped page has the wrong content");
+  require_userfaultfd();
+  try {
+    require_shared_faults();
+  } catch (const Error& e) {
+    return "missing pages; no shared memory: " + e.message();
+  }
   return "missing pages, and minor faults on shared memory";
 }
 

@@ -20,6 +20,9 @@ namespace {
 // than a page.
 constexpr uint64_t neighbourhood = uint64_t{64} << 10;
 
+// What is mapped from the shared copy at once when nobody waits for it: no byte is copied.
+constexpr uint64_t most_mapped_at_once = uint64_t{2} << 20;
+
 // How long the event that frees a place may come behind the one that takes it: the thread that has to tell is
 // on its way, but may have lost its processor.
 constexpr auto longest_disorder = std::chrono::milliseconds(200);
@@ -31,12 +34,19 @@ uint64_t page_of(uint64_t address) {
 }  // namespace
 
 /// What a fault gets. Without `piece`: zeros between `low` and `high`, or nothing but a wake-up if those are
-/// equal.
+/// equal. `again`: shared pages that had been mapped before, so they are not taken out of what is pending.
 struct AddressSpace::Answer {
   uint64_t page;
   uint64_t low = 0;
   uint64_t high = 0;
   std::optional<Piece> piece;
+  bool again = false;
+};
+
+/// What a piece is filled with: bytes to be copied, or (none) the pages of the shared copy.
+struct AddressSpace::Content {
+  ByteSpan bytes;
+  bool shared = false;
 };
 
 struct AddressSpace::Batch {
@@ -46,24 +56,54 @@ struct AddressSpace::Batch {
   std::vector<uffd_msg> waiting;  // moves to a place that is not free yet
 };
 
-AddressSpace::AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters)
-    : userfault_(std::move(fd)), source_(std::move(source)), counters_(counters), scratch_(neighbourhood) {
-  for (const Piece& piece : source_->pieces()) pending_.add(piece);
-  for (const Piece& mapping : source_->mappings()) registered_.add(mapping);
+AddressSpace::AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters,
+                           std::shared_ptr<const SharedProcess> shared)
+    : userfault_(std::move(fd)),
+      source_(std::move(source)),
+      shared_(std::move(shared)),
+      counters_(counters),
+      scratch_(neighbourhood) {
+  const auto ours = [&](const Piece& p) { return !shared_ || shared_->find(p.image) == nullptr; };
+  for (const Piece& piece : source_->pieces())
+    if (ours(piece)) pending_.add(piece);
+  for (const Piece& mapping : source_->mappings())
+    if (ours(mapping)) registered_.add(mapping);
 }
 
 AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
     : userfault_(std::move(fd)),
       source_(parent.source_),
+      shared_(parent.shared_),
       counters_(parent.counters_),
       scratch_(neighbourhood),
       pending_(parent.pending_),
+      shared_now_(parent.shared_now_),
       registered_(parent.registered_),
       cursor_(parent.cursor_) {
   for (const auto& [start, end] : source_->not_inherited()) {
     pending_.drop_image(start, end);
     registered_.drop_image(start, end);
   }
+}
+
+void AddressSpace::share() {
+  if (!shared_) return;
+  const std::lock_guard lock(mutex_);
+  for (const SharedMapping& m : shared_->mappings()) {
+    userfault_.share(m.start, m.end - m.start);
+    registered_.add({m.start, m.end - m.start, m.start});
+  }
+  for (const Piece& piece : source_->pieces()) {
+    if (shared_->find(piece.image) == nullptr) continue;
+    pending_.add(piece);
+    shared_now_.add(piece);
+  }
+}
+
+/// The process has no use any more for what the snapshot has there. Called with mutex_ held.
+void AddressSpace::forget(uint64_t start, uint64_t end) {
+  pending_.drop(start, end);
+  shared_now_.drop(start, end);
 }
 
 void AddressSpace::apply(const uffd_msg& message, Batch& batch) {
@@ -79,7 +119,7 @@ void AddressSpace::apply(const uffd_msg& message, Batch& batch) {
       apply_move(message, batch);
       break;
     case UFFD_EVENT_REMOVE:
-      pending_.drop(message.arg.remove.start, message.arg.remove.end);
+      forget(message.arg.remove.start, message.arg.remove.end);
       break;
     case UFFD_EVENT_UNMAP:
       apply_unmapping(message.arg.remove.start, message.arg.remove.end, batch);
@@ -96,6 +136,7 @@ void AddressSpace::apply_move(const uffd_msg& message, Batch& batch) {
     return;
   }
   pending_.move(from, to, size);
+  shared_now_.move(from, to, size);
   registered_.move(from, to, size);
   echoes_.emplace(from, from + size);
   for (const uffd_msg& later : std::exchange(batch.waiting, {})) apply_move(later, batch);
@@ -103,7 +144,7 @@ void AddressSpace::apply_move(const uffd_msg& message, Batch& batch) {
 
 void AddressSpace::apply_unmapping(uint64_t start, uint64_t end, Batch& batch) {
   if (echoes_.erase({start, end}) == 0) {
-    pending_.drop(start, end);
+    forget(start, end);
     registered_.drop(start, end);
   }
   for (const uffd_msg& message : std::exchange(batch.waiting, {})) apply_move(message, batch);
@@ -137,11 +178,16 @@ AddressSpace::Batch AddressSpace::read_batch() {
   for (const uint64_t page : batch.faults) {
     const uint64_t low = page & ~(neighbourhood - 1);
     Answer answer{page, 0, 0, pending_.around(page, low, low + neighbourhood)};
-    if (!answer.piece) std::tie(answer.low, answer.high) = pending_.gap(page, low, low + neighbourhood);
+    if (!answer.piece && (answer.piece = shared_now_.around(page, low, low + neighbourhood)))
+      answer.again = true;
+    if (!answer.piece) {
+      std::tie(answer.low, answer.high) = pending_.gap(page, low, low + neighbourhood);
+      std::tie(answer.low, answer.high) = shared_now_.gap(page, answer.low, answer.high);
+    }
     batch.answers.push_back(answer);
   }
   for (Answer& answer : batch.answers) {
-    if (!answer.piece) continue;
+    if (!answer.piece || answer.again) continue;
     if (!pending_.claim(*answer.piece)) answer.piece.reset();  // an answer before this one brings it
     cursor_ = page_of(answer.page) + page_size;
   }
@@ -187,9 +233,9 @@ void AddressSpace::give(const Answer& answer) {
   }
   std::vector<Piece> left;
   const Piece& piece = *answer.piece;
-  const ByteSpan bytes = source_->view(piece.image, piece.size, scratch_);
-  const Fill why = fill(piece, bytes, left, counters_.fault_pages);
-  give_back(left, why);
+  const std::optional<Content> content = content_of(piece, scratch_, true);
+  const Fill why = fill(piece, *content, left, counters_.fault_pages);
+  give_back(answer.again ? std::vector<Piece>() : left, why);
   // Where it could not be filled, the thread faults again and finds out how things are by then.
   if (why != Fill::done) userfault_.wake(answer.page, page_size);
 }
@@ -205,17 +251,42 @@ void AddressSpace::give_zeros(const Answer& answer) {
   if (zeros.why == Fill::gone) give_back({}, Fill::gone);
 }
 
+/// Gets it ready; nothing if another server is just bringing it into the shared copy (never if it is to
+/// `insist`). A piece of the shared copy for which the host has no room is copied.
+std::optional<AddressSpace::Content> AddressSpace::content_of(const Piece& piece, MutableByteSpan scratch,
+                                                              bool insist) {
+  const SharedMapping* m = shared_ ? shared_->find(piece.image) : nullptr;
+  if (m != nullptr) {
+    switch (shared_->pages().fill(*m, piece.image, piece.size, *source_, scratch, insist)) {
+      case SharedPages::Filled::present:
+        return Content{{}, true};
+      case SharedPages::Filled::busy:
+        return std::nullopt;
+      case SharedPages::Filled::no_room:
+        break;
+    }
+  }
+  return Content{source_->view(piece.image, std::min<uint64_t>(piece.size, scratch.size()), scratch), false};
+}
+
 /// Fills what can be; `left` is what cannot be now.
-Fill AddressSpace::fill(Piece piece, ByteSpan bytes, std::vector<Piece>& left, std::atomic<uint64_t>& count) {
+Fill AddressSpace::fill(Piece piece, Content content, std::vector<Piece>& left,
+                        std::atomic<uint64_t>& count) {
+  if (!content.shared && content.bytes.size() < piece.size) {  // no room for all of it in the shared copy
+    left.push_back(piece.after(content.bytes.size()));
+    piece = piece.first(content.bytes.size());
+  }
   uint64_t step = piece.size;
   const auto skip = [&](uint64_t n) {
     piece = piece.after(n);
-    bytes = bytes.subspan(n);
+    if (!content.shared) content.bytes = content.bytes.subspan(n);
   };
   while (piece.size > 0) {
     const uint64_t size = std::min(step, piece.size);
-    const FillResult result = userfault_.copy(piece.start, bytes.first(size));
+    const FillResult result = content.shared ? userfault_.map(piece.start, size)
+                                             : userfault_.copy(piece.start, content.bytes.first(size));
     count += result.bytes / page_size;
+    if (content.shared) counters_.shared_pages += result.bytes / page_size;
     skip(result.bytes);
     switch (result.why) {
       case Fill::done:
@@ -245,19 +316,28 @@ void AddressSpace::give_back(const std::vector<Piece>& left, Fill why) {
   const std::lock_guard lock(mutex_);
   for (const Piece& piece : left) pending_.add(piece);
   if (why != Fill::gone) return;
+  lose();
+}
+
+/// The process is gone. Called with mutex_ held.
+void AddressSpace::lose() {
   pending_ = {};
+  shared_now_ = {};
+  gone_ = true;
   may_finish_ = true;
 }
 
-AddressSpace::Push AddressSpace::push(MutableByteSpan scratch) {
+AddressSpace::Push AddressSpace::push(MutableByteSpan scratch, bool insist) {
   std::optional<Piece> piece;
   {
     const std::lock_guard lock(mutex_);
-    piece = pending_.next(cursor_, scratch.size());
+    piece = pending_.next(cursor_, most_mapped_at_once);
     if (!piece) return Push::nothing;
+    if (!shared_ || shared_->find(piece->image) == nullptr)
+      piece = piece->first(std::min<uint64_t>(piece->size, scratch.size()));
     cursor_ = piece->end();  // so that another pusher takes the next one
   }
-  return push(*piece, scratch);
+  return push(*piece, scratch, insist);
 }
 
 AddressSpace::Push AddressSpace::push(const PageRange& range, MutableByteSpan scratch) {
@@ -269,7 +349,7 @@ AddressSpace::Push AddressSpace::push(const PageRange& range, MutableByteSpan sc
       piece = pending_.next(at, std::min<uint64_t>(end - at, scratch.size()));
     }
     if (!piece || piece->start < at || piece->start >= end || piece->image != piece->start) break;
-    const Push result = push(piece->first(std::min(piece->size, end - piece->start)), scratch);
+    const Push result = push(piece->first(std::min(piece->size, end - piece->start)), scratch, true);
     if (result != Push::filled) return result;
     at = piece->end();
   }
@@ -277,9 +357,10 @@ AddressSpace::Push AddressSpace::push(const PageRange& range, MutableByteSpan sc
 }
 
 /// One piece that was pending when it was looked up.
-AddressSpace::Push AddressSpace::push(const Piece& piece, MutableByteSpan scratch) {
+AddressSpace::Push AddressSpace::push(const Piece& piece, MutableByteSpan scratch, bool insist) {
   // Before the claim, as this may wait for a disk, and the reader waits for claims.
-  const ByteSpan bytes = source_->view(piece.image, piece.size, scratch);
+  const std::optional<Content> content = content_of(piece, scratch, insist);
+  if (!content) return Push::blocked;
   {
     std::unique_lock lock(mutex_);
     not_reading_.wait(lock, [&] { return !reading_; });
@@ -290,7 +371,7 @@ AddressSpace::Push AddressSpace::push(const Piece& piece, MutableByteSpan scratc
   std::vector<Piece> left;
   std::exception_ptr failure;
   try {
-    why = fill(piece, bytes, left, counters_.pushed_pages);
+    why = fill(piece, *content, left, counters_.pushed_pages);
   } catch (...) {
     failure = std::current_exception();
     left = {piece};
@@ -328,8 +409,18 @@ void AddressSpace::finish_when_filled() {
 /// the kernel lets go of whoever waits for us.
 void AddressSpace::end_if_filled() {
   if (finished_ || !may_finish_ || !pending_.empty() || filling_ > 0 || reading_ || answering_) return;
+  if (shared_ && !gone_) return;
   userfault_.close();
   finished_ = true;
+}
+
+bool AddressSpace::lives() {
+  const std::lock_guard lock(mutex_);
+  if (finished_) return false;
+  if (userfault_.memory_lives()) return true;
+  lose();
+  end_if_filled();
+  return !finished_;
 }
 
 bool AddressSpace::finished() const {

@@ -20,18 +20,26 @@
 //
 // That makes a page's state exact: it is in `pending_`, or a filler has it, or it needs nothing from the
 // snapshot any more, so that a fault on it is answered with zeros.
+//
+// Mappings of the shared copy (shared_pages.h) are served the same way, but a page is mapped instead of
+// copied, and that is never final: the kernel may take it out of the page tables again, and a fork may leave
+// it out of the child's. So a page of theirs stays in `shared_now_` for as long as the process has not
+// discarded it, and is mapped again whenever it is asked for; and the service lasts as long as the process,
+// since to whom nobody answers the kernel would show what is in the file, discarded or not.
 
 #include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "core/memory/page_source.h"
 #include "core/memory/pending_pages.h"
+#include "core/memory/shared_pages.h"
 #include "core/memory/userfault.h"
 
 namespace coldstart {
@@ -41,6 +49,7 @@ struct FillCounters {
   std::atomic<uint64_t> faults{0};
   std::atomic<uint64_t> fault_pages{0};   ///< of the snapshot, filled because of a fault on or near them
   std::atomic<uint64_t> pushed_pages{0};  ///< of the snapshot, filled before they were asked for
+  std::atomic<uint64_t> shared_pages{0};  ///< of those two, the ones mapped from the shared copy
   std::atomic<uint64_t> zero_pages{0};
   std::atomic<uint64_t> fault_nanoseconds{0};  ///< from reading a fault to its page being there, all together
 };
@@ -48,8 +57,9 @@ struct FillCounters {
 /// Thread-safe; but serve() is called by one thread at a time.
 class AddressSpace {
  public:
-  /// Of a restored process; `fd` is what CRIU sent for it.
-  AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters);
+  /// Of a restored process; `fd` is what CRIU sent for it. `shared`: its mappings of the shared copy, or null.
+  AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters,
+               std::shared_ptr<const SharedProcess> shared = nullptr);
 
   /// Reads the kernel's messages and answers them. Gives the address spaces of children forked meanwhile.
   std::vector<std::shared_ptr<AddressSpace>> serve();
@@ -59,10 +69,15 @@ class AddressSpace {
     blocked,  ///< the process changes its mappings just now: try again after serve()
     nothing,  ///< nothing is left to push
   };
-  /// Fills one piece of what is still pending, at most `scratch.size()` bytes.
-  Push push(MutableByteSpan scratch);
+  /// Fills one piece of what is still pending, at most `scratch.size()` bytes. What another server is about
+  /// to bring into the shared copy it leaves for later, unless it is to `insist`.
+  Push push(MutableByteSpan scratch, bool insist = true);
   /// The same of what is pending of these pages, unless the process has moved them.
   Push push(const PageRange& range, MutableByteSpan scratch);
+  /// Begins to serve the mappings of the shared copy: once CRIU has made them, before the process runs.
+  void share();
+  /// False once the process is gone: it is served no more.
+  bool lives();
   /// From now on the service ends by itself once nothing is pending. Before, memory may not be registered
   /// yet.
   void finish_when_filled();
@@ -77,7 +92,7 @@ class AddressSpace {
   AddressSpace(Fd fd, const AddressSpace& parent);
   struct Answer;
   struct Batch;
-  Push push(const Piece& piece, MutableByteSpan scratch);
+  Push push(const Piece& piece, MutableByteSpan scratch, bool insist);
   void read_events(Batch& batch);
   void apply(const uffd_msg& message, Batch& batch);
   void apply_move(const uffd_msg& message, Batch& batch);
@@ -86,11 +101,16 @@ class AddressSpace {
   void give(const Answer& answer);
   void give_zeros(const Answer& answer);
   void give_back(const std::vector<Piece>& left, Fill why);
-  Fill fill(Piece piece, ByteSpan bytes, std::vector<Piece>& left, std::atomic<uint64_t>& count);
+  struct Content;
+  std::optional<Content> content_of(const Piece& piece, MutableByteSpan scratch, bool insist);
+  Fill fill(Piece piece, Content content, std::vector<Piece>& left, std::atomic<uint64_t>& count);
+  void forget(uint64_t start, uint64_t end);
+  void lose();
   void end_if_filled();
 
   Userfault userfault_;
   const std::shared_ptr<const PageSource> source_;
+  const std::shared_ptr<const SharedProcess> shared_;  // or null
   FillCounters& counters_;
   Bytes scratch_;  // of serve()
 
@@ -98,6 +118,7 @@ class AddressSpace {
   std::condition_variable no_fillers_;
   std::condition_variable not_reading_;
   PendingPages pending_;
+  PendingPages shared_now_;                         // pages that are those of the shared copy, or would be
   PendingPages registered_;                         // the mappings we know to serve; not what they grew by
   std::set<std::pair<uint64_t, uint64_t>> echoes_;  // unmappings that were told as moves already
   uint64_t cursor_ = 0;                             // where to push next: behind the last fault or push
@@ -106,6 +127,7 @@ class AddressSpace {
   bool answering_ = false;  // serve() still holds claimed pieces
   bool may_finish_ = false;
   bool watched_ = false;
+  bool gone_ = false;
   bool finished_ = false;
 };
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -46,6 +47,8 @@ bool moves(pid_t pid) {
 
 }  // namespace
 
+Family::Family() : ended_(check(::epoll_create1(EPOLL_CLOEXEC), "cannot make an epoll")) {}
+
 void Family::add(pid_t pid) {
   const std::lock_guard lock(mutex_);
   add_locked(pid);
@@ -53,6 +56,16 @@ void Family::add(pid_t pid) {
 
 void Family::adopt(pid_t pid, Fd pidfd) {
   const std::lock_guard lock(mutex_);
+  hold_locked(pid, std::move(pidfd));
+}
+
+void Family::hold_locked(pid_t pid, Fd pidfd) {
+  // A descriptor that is closed leaves the epoll by itself, unless a copy of it is open elsewhere: then it
+  // only wakes us once more.
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (::epoll_ctl(ended_.get(), EPOLL_CTL_ADD, pidfd.get(), &event) != 0 && errno != EEXIST)
+    throw Error::sys("cannot watch the restored process " + std::to_string(pid));
   members_.insert_or_assign(pid, std::move(pidfd));
 }
 
@@ -65,7 +78,7 @@ void Family::add_locked(pid_t pid) {
   if (members_.contains(pid)) return;
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (pidfd)
-    members_.emplace(pid, std::move(pidfd));
+    hold_locked(pid, std::move(pidfd));
   else if (errno != ESRCH && errno != EINVAL)  // EINVAL: it has just ended
     throw Error::sys("cannot watch the restored process " + std::to_string(pid));
 }

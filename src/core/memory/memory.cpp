@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cerrno>
+#include <tuple>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/base/error.h"
@@ -40,23 +42,31 @@ Error told(const std::string& output, const ExitState& exit) {
   }
 }
 
+std::pair<Fd, Fd> socket_pair() {
+  int ends[2];
+  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "cannot make a socket");
+  return {Fd(ends[0]), Fd(ends[1])};
+}
+
 }  // namespace
 
 MemoryMode parse_memory_mode(std::string_view word) {
   if (word == "eager") return MemoryMode::eager;
   if (word == "lazy") return MemoryMode::lazy;
-  throw Error::usage(fmt::format("'{}' is no memory mode", word), "eager or lazy");
+  if (word == "shared") return MemoryMode::shared;
+  throw Error::usage(fmt::format("'{}' is no memory mode", word), "auto, eager, lazy or shared");
 }
 
 const char* to_string(MemoryMode mode) {
-  return mode == MemoryMode::eager ? "eager" : "lazy";
+  return mode == MemoryMode::eager ? "eager" : mode == MemoryMode::lazy ? "lazy" : "shared";
 }
 
 OrderedJson to_json(const MemoryStatistics& s) {
   return {{"processes", s.processes},     {"faults", s.faults},
           {"fault_pages", s.fault_pages}, {"pushed_pages", s.pushed_pages},
-          {"zero_pages", s.zero_pages},   {"bytes", s.bytes()},
-          {"seconds", s.seconds},         {"fault_seconds", s.fault_seconds}};
+          {"shared_pages", s.shared_pages}, {"zero_pages", s.zero_pages},
+          {"bytes", s.bytes()},           {"seconds", s.seconds},
+          {"fault_seconds", s.fault_seconds}};
 }
 
 MemoryStatistics memory_statistics_from_json(const Json& json) {
@@ -66,6 +76,7 @@ MemoryStatistics memory_statistics_from_json(const Json& json) {
   s.faults = field<uint64_t>(json, "faults", document);
   s.fault_pages = field<uint64_t>(json, "fault_pages", document);
   s.pushed_pages = field<uint64_t>(json, "pushed_pages", document);
+  s.shared_pages = field<uint64_t>(json, "shared_pages", document);
   s.zero_pages = field<uint64_t>(json, "zero_pages", document);
   s.seconds = field<double>(json, "seconds", document);
   s.fault_seconds = field<double>(json, "fault_seconds", document);
@@ -75,6 +86,7 @@ MemoryStatistics memory_statistics_from_json(const Json& json) {
 MemoryServer::MemoryServer(const MemoryServerOptions& options) {
   constexpr int status_number = 3;
   constexpr int hold_number = 5;
+  constexpr int control_number = 4;
   Pipe status = make_pipe();
   Pipe output = make_pipe();
   const fs::path program = options.program.empty() ? fs::read_symlink("/proc/self/exe") : options.program;
@@ -104,6 +116,13 @@ MemoryServer::MemoryServer(const MemoryServerOptions& options) {
     spawn.argv.insert(spawn.argv.end(), {"--record-until", std::to_string(hold_number)});
     spawn.fds.emplace_back(hold.read.get(), hold_number);
   }
+  Fd theirs;
+  if (!options.shared.empty()) {
+    std::tie(control_, theirs) = socket_pair();
+    spawn.argv.insert(spawn.argv.end(), {"--shared", options.shared.string(), "--control-fd",
+                                         std::to_string(control_number)});
+    spawn.fds.emplace_back(theirs.get(), control_number);
+  }
   spawn.new_session = true;
   server_ = Child(spawn);
   hold_ = std::move(hold.write);
@@ -123,6 +142,18 @@ void MemoryServer::release() {
     log::debug("the page server has ended already: {}", e.message());
   }
   hold_.reset();
+}
+
+void MemoryServer::share() {
+  std::byte answer{};
+  try {
+    write_full(control_.get(), as_bytes("+"));
+    if (read_full(control_.get(), std::span(&answer, 1)) == 1) return;
+  } catch (const Error& e) {
+    log::debug("the page server does not listen: {}", e.message());
+  }
+  const ExitState exit = server_.wait();
+  throw told(exit.signal != 0 ? std::string() : read_some(output_.get(), result_limit), exit);
 }
 
 MemoryStatistics MemoryServer::wait(const CancelToken& cancel) {

@@ -6,6 +6,9 @@
 //   … criu restore with lazy_pages set and work_dir = options.work_folder …   // returns in constant time
 //   MemoryStatistics s = memory.wait(cancel);        // any time later, or watch memory.pidfd()
 //
+// With a shared copy (MemoryServerOptions::shared) memory.share() is to be called at CRIU's "pre-resume", and
+// the server lives as long as the processes.
+//
 // If the server dies or its pages cannot be read, the restored processes are killed before they can see a
 // wrong byte.
 
@@ -24,9 +27,10 @@ namespace coldstart {
 
 enum class MemoryMode {
   eager,  ///< CRIU fills all memory before the processes run
-  lazy    ///< our page server fills it while they run
+  lazy,   ///< our page server fills it while they run
+  shared  ///< the same, but most of it is mapped from a copy that all replicas on this host share
 };
-/// Of "eager" or "lazy"; Error::usage for another word.
+/// Of "eager", "lazy" or "shared"; Error::usage for another word.
 MemoryMode parse_memory_mode(std::string_view word);
 const char* to_string(MemoryMode mode);
 
@@ -36,6 +40,7 @@ struct MemoryStatistics {
   uint64_t faults = 0;        ///< that the processes had to wait for
   uint64_t fault_pages = 0;   ///< of the snapshot, filled because of those
   uint64_t pushed_pages = 0;  ///< of the snapshot, filled ahead
+  uint64_t shared_pages = 0;  ///< of both, those mapped from the shared copy
   uint64_t zero_pages = 0;    ///< memory that was empty in the snapshot, and was asked for
   double seconds = 0;         ///< from the end of CRIU's restore to the last page
   double fault_seconds = 0;   ///< spent in answering faults
@@ -51,6 +56,7 @@ struct MemoryServerOptions {
   std::optional<Digest> snapshot;
   /// Nothing is pushed until release(), which then keeps what was asked for as the snapshot's working set.
   bool record = false;
+  std::filesystem::path shared;  ///< the shared copy of them whose images CRIU restores; empty: none
   std::filesystem::path
       work_folder;            ///< must be CRIU's work folder: the socket lazy-pages.socket is made in it
   std::filesystem::path log;  ///< of the server; empty: none
@@ -71,14 +77,17 @@ class MemoryServer {
   int pidfd() const { return server_.pidfd(); }
   /// Ends the recording; nothing happens if there is none.
   void release();
+  /// With a shared copy, to be called when CRIU has made all mappings and nothing runs yet.
+  void share();
   /// Waits until every page is in its place (or the processes have ended). Throws why the server failed; the
   /// processes are dead then. Cancelling leaves it running.
   MemoryStatistics wait(const CancelToken& cancel);
 
  private:
   Child server_;
-  Fd output_;  // its result, or its error, as JSON
-  Fd hold_;    // of a recording: its end lets the server push
+  Fd hold_;     // of a recording: its end lets the server push
+  Fd control_;  // with a shared copy
+  Fd output_;   // its result, or its error, as JSON
 };
 
 }  // namespace coldstart

@@ -35,6 +35,8 @@ constexpr uint64_t most_pushed_at_once = uint64_t{2} << 20;
 constexpr auto while_changing = std::chrono::microseconds(200);
 // How soon after a fork we look for the child, which becomes visible only once fork() is through.
 constexpr int after_fork_ms = 5;
+// How often a pusher leaves to other servers what they have begun to bring into the shared copy.
+constexpr size_t patience = 50;
 
 Fd make_eventfd() {
   return Fd(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "cannot make an eventfd"));
@@ -109,7 +111,9 @@ Received receive(int socket, MutableByteSpan into) {
 }  // namespace
 
 PageServer::PageServer(std::unique_ptr<SnapshotPages> pages, const PageServerOptions& options)
-    : options_(options), pages_(std::move(pages)) {
+    : options_(options),
+      pages_(std::move(pages)),
+      shared_(options.shared.empty() ? nullptr : std::make_shared<SharedPages>(options.shared)) {
   raise_descriptor_limit();
   holding_ = options.hold_until >= 0;
   if (options.push_bytes == 0 || options.push_bytes % page_size != 0 ||
@@ -147,6 +151,7 @@ MemoryStatistics PageServer::serve(const CancelToken& cancel) {
   statistics.faults = counters_.faults;
   statistics.fault_pages = counters_.fault_pages;
   statistics.pushed_pages = counters_.pushed_pages;
+  statistics.shared_pages = counters_.shared_pages;
   statistics.zero_pages = counters_.zero_pages;
   statistics.fault_seconds = static_cast<double>(counters_.fault_nanoseconds) / 1e9;
   statistics.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
@@ -189,33 +194,74 @@ void PageServer::take_criu(int client) {
 
 /// Main thread: CRIU's messages, and whatever may end the service.
 void PageServer::watch_until_done(const CancelToken& cancel, Fd client) {
+  int control = options_.control;
   for (;;) {
     bool forked;
     bool holding;
+    bool many;
     {
       const std::lock_guard lock(mutex_);
       holding = holding_;
       if (failure_) std::rethrow_exception(failure_);
       if (restored_ && spaces_.empty()) return;
       forked = std::exchange(forked_, false);
+      many = spaces_.size() > 2 * swept_ + 16;
     }
-    std::array<pollfd, 5> polls{{{client.get(), POLLIN, 0},
+    std::array<pollfd, 7> polls{{{client.get(), POLLIN, 0},
                                  {news_.get(), POLLIN, 0},
                                  {cancel.fd(), POLLIN, 0},
                                  {guardian_.pidfd(), POLLIN, 0},
+                                 {family_.ended_fd(), POLLIN, 0},
+                                 {control, POLLIN, 0},
                                  {holding ? options_.hold_until : -1, POLLIN, 0}}};
     if (::poll(polls.data(), polls.size(), forked ? after_fork_ms : -1) < 0 && errno != EINTR)
       throw Error::sys("cannot poll");
     if (forked) family_.refresh();
+    if (many) sweep();
     cancel.check();
     if (polls[3].revents != 0) throw Error("the guardian of the page server was killed");
     if (polls[1].revents != 0) {
       uint64_t count;
       [[maybe_unused]] const ssize_t n = ::read(news_.get(), &count, sizeof count);
     }
-    if (polls[4].revents != 0) end_hold();
+    if (polls[6].revents != 0) end_hold();
     if (polls[0].revents != 0 && !take_message(client.get())) client.reset();
+    if (polls[4].revents != 0) {
+      family_.refresh();
+      sweep();
+    }
+    if (polls[5].revents != 0) {
+      share_when_told(control);
+      control = -1;
+    }
   }
+}
+
+/// CRIU waits at its last station until we have answered.
+void PageServer::share_when_told(int control) {
+  char byte = 0;
+  if (::read(control, &byte, 1) != 1) return;  // the restore failed: its processes' end is ours
+  Spaces all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = spaces_;
+  }
+  for (const auto& [id, space] : all) space->share();
+  work_.notify_all();
+  write_full(control, as_bytes("+"));
+}
+
+/// Lets go of address spaces whose processes have ended, of which the kernel says nothing.
+void PageServer::sweep() {
+  Spaces all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = spaces_;
+  }
+  for (const auto& [id, space] : all)
+    if (!space->lives()) retire(id);
+  const std::lock_guard lock(mutex_);
+  swept_ = spaces_.size();
 }
 
 /// One message of CRIU; false after the last.
@@ -242,7 +288,11 @@ bool PageServer::take_message(int client) {
   if (!userfault.fd) throw Error(fmt::format("CRIU sent no userfaultfd for process {}", pid));
   check(::fcntl(userfault.fd.get(), F_SETFL, O_NONBLOCK), "cannot set up a userfaultfd");
   auto source = pages_->process(static_cast<uint32_t>(pid));
-  auto space = std::make_shared<AddressSpace>(std::move(userfault.fd), std::move(source), counters_);
+  std::shared_ptr<const SharedProcess> shared;
+  if (shared_) shared = std::make_shared<SharedProcess>(shared_, static_cast<uint32_t>(pid));
+  if (shared && shared->mappings().empty()) shared = nullptr;
+  auto space = std::make_shared<AddressSpace>(std::move(userfault.fd), std::move(source), counters_,
+                                              std::move(shared));
   {
     const std::lock_guard lock(mutex_);
     restored_spaces_[static_cast<uint32_t>(pid)] = space;
@@ -426,7 +476,7 @@ void PageServer::push_pages() {
       if (stop_) return;
       std::tie(last, space) = next_to_push(last);
     }
-    idle = space->push(scratch) == AddressSpace::Push::filled ? 0 : idle + 1;
+    idle = space->push(scratch, idle >= patience) == AddressSpace::Push::filled ? 0 : idle + 1;
     if (space->finished()) retire(last);
   }
 }

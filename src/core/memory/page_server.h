@@ -39,9 +39,15 @@ struct PageServerOptions {
   /// before, `recorded` is called then. -1: no such thing.
   int hold_until = -1;
   std::function<void()> recorded = [] {};
+  /// The snapshot's shared copy, if CRIU restores from its images; empty: none.
+  std::filesystem::path shared;
+  /// With `shared`: a stream socket. A byte that comes says that CRIU has made all mappings and nothing runs
+  /// yet; one that goes back, that they are served. -1: none.
+  int control = -1;
 };
 
-/// One restore, from CRIU's first word to the last page. One thread; make it while there is no other.
+/// One restore, from CRIU's first word to the last page; with a shared copy, to the end of the last process
+/// that maps it. One thread; make it while there is no other.
 class PageServer {
  public:
   /// Listens when it returns.
@@ -72,11 +78,14 @@ class PageServer {
   std::pair<uint64_t, std::shared_ptr<AddressSpace>> next_to_push(uint64_t behind);
   void retire(uint64_t id);
   void finish_restore();
+  void share_when_told(int control);
+  void sweep();
   void fail(std::exception_ptr failure);
   void tell_main();
 
   const PageServerOptions options_;
   const std::unique_ptr<SnapshotPages> pages_;
+  const std::shared_ptr<SharedPages> shared_;  // or null
   Guardian guardian_;  // first: it must see us without threads
   Family family_;
   Fd listener_;
@@ -91,6 +100,7 @@ class PageServer {
   std::map<uint32_t, std::weak_ptr<AddressSpace>> restored_spaces_;  // by pid in the images
   uint64_t next_id_ = 1;
   size_t next_first_ = 0;  // in options_.first
+  size_t swept_ = 0;  // address spaces that were left after the last sweep
   bool restored_ = false;
   bool holding_ = false;
   bool stop_ = false;

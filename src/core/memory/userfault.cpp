@@ -86,6 +86,31 @@ FillResult Userfault::zero(uint64_t start, uint64_t size) {
   });
 }
 
+FillResult Userfault::map(uint64_t start, uint64_t size) {
+  return fill(start, size, [&](uint64_t done, int64_t& moved) {
+    uffdio_continue call{};
+    call.range = {start + done, size - done};
+    const int result = ::ioctl(fd_.get(), UFFDIO_CONTINUE, &call);
+    moved = call.mapped;
+    return result;
+  });
+}
+
+void Userfault::share(uint64_t start, uint64_t size) {
+  uffdio_register call{};
+  call.range = {start, size};
+  call.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
+  check(::ioctl(fd_.get(), UFFDIO_REGISTER, &call),
+        fmt::format("cannot watch over the memory at {:#x}", start));
+}
+
+bool Userfault::memory_lives() const {
+  // Zeroing what no mapping can hold is refused for another reason while it lives.
+  uffdio_zeropage nothing{};
+  nothing.range = {0, 4096};
+  return ::ioctl(fd_.get(), UFFDIO_ZEROPAGE, &nothing) == 0 || errno != ESRCH;
+}
+
 void Userfault::wake(uint64_t start, uint64_t size) {
   uffdio_range range{start, size};
   // It fails only where there is nobody left to wake.

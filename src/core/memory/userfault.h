@@ -37,6 +37,14 @@ class Userfault {
   FillResult copy(uint64_t to, ByteSpan from);
   /// Fills with zeros, wakes who waits for them.
   FillResult zero(uint64_t start, uint64_t size);
+  /// Maps pages that are in the file behind a mapping registered with share(); wakes who waits for them.
+  /// Throws if they are not there.
+  FillResult map(uint64_t start, uint64_t size);
+  /// From now on every page of this private mapping of a file in memory is ours to give, be it in the file
+  /// or not.
+  void share(uint64_t start, uint64_t size);
+  /// False once the process is gone or runs another program.
+  bool memory_lives() const;
   /// Who waits for memory there tries again.
   void wake(uint64_t start, uint64_t size);
   int fd() const { return fd_.get(); }

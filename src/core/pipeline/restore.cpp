@@ -9,9 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/log.h"
 #include "core/base/memory_folder.h"
 #include "core/base/workers.h"
 #include "core/image/image.h"
+#include "core/memory/host_support.h"
+#include "core/memory/shared_pages.h"
 #include "core/memory/stored_pages.h"
 #include "core/memory/working_set.h"
 #include "core/pipeline/criu_here.h"
@@ -111,10 +114,6 @@ std::vector<std::pair<std::string, int>> inherited(const std::vector<std::string
 
 }  // namespace
 
-MemoryMode choose_memory_mode(std::string_view word) {
-  return word == "auto" ? MemoryMode::lazy : parse_memory_mode(word);
-}
-
 ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequest& request) {
   const SnapshotManifest manifest = read_snapshot_manifest(store, snapshot);
   require_compatible(manifest.host, HostFacts::here(CriuProgram::find().version()));
@@ -134,9 +133,12 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
   spec.ready = request.ready.value_or(manifest.ready);
   // What it logged when it got ready it will not log again.
   if (!request.ready && manifest.ready.kind == Readiness::Kind::log) spec.ready = Readiness();
+  // What is in memory already is not asked for where that could be recorded.
+  const std::string memory = request.memory == "auto" && !request.record.empty() ? "lazy" : request.memory;
   spec.launch = {{"kind", "restore"},
                  {"snapshot", snapshot.text()},
-                 {"memory", to_string(choose_memory_mode(request.memory))},
+                 {"memory", to_string(choose_memory_mode(memory))},
+                 {"memory_cache", request.memory_cache.value_or(MemoryTier::default_budget())},
                  {"record", request.record},
                  {"post_restore", request.post_restore}};
   return spec;
@@ -153,7 +155,25 @@ void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
   if (const auto written = manifest_.trees.find("/"); written != manifest_.trees.end())
     unpack_tree(*store_, written->second, options.root.scratch / "upper", context.op);
   files_ = ImagesCache(store_->root()).get(*store_, manifest_.criu, context.op);
+  if (mode_ == MemoryMode::shared) share_memory(context.spec);
   context.report("memory", start, seconds_since(start), manifest_.memory_bytes);
+}
+
+/// Takes the shared copy into use; lazy mode if that cannot be.
+void RestoreLauncher::share_memory(const ReplicaSpec& spec) {
+  const auto budget = field<uint64_t>(spec.launch, "memory_cache", "the restore's request");
+  std::string why;
+  try {
+    copy_ = MemoryTier(store_->root()).get(digest_of(spec), files_->path(), budget, why);
+    if (copy_) copy_pages_ = copy_->open_pages();
+  } catch (const Error& e) {
+    if (e.exit() == Exit::corrupt) throw;
+    copy_.reset();
+    why = e.message();
+  }
+  if (copy_) return;
+  log::info("memory is restored lazily, not shared: {}", why);
+  mode_ = MemoryMode::lazy;
 }
 
 /// Starts the page server, and has CRIU leave to it what can come late.
@@ -167,13 +187,20 @@ void RestoreLauncher::serve_memory(RestoreOptions& options, const Sandbox& sandb
   server.work_folder = options.work;
   server.log = context.folder / "memory.log";
   server.kill_with = sandbox.init_pid();
-  std::error_code absent;
-  server.record =
-      !field<std::vector<std::string>>(context.spec.launch, "record", "the restore's request").empty() ||
-      (context.spec.ready.kind != Readiness::Kind::running &&
-       !fs::exists(working_set_file(store_->root(), snapshot), absent));
-  memory_.emplace(server);
   options.lazy_pages = true;
+  if (copy_) {
+    server.shared = copy_->folder();
+    options.images = copy_->images();
+    for (const uint32_t pid : SharedPages(copy_->folder()).pids())
+      options.inherit.emplace_back(shared_file_key(pid), copy_pages_.get());
+  } else {
+    std::error_code absent;
+    server.record =
+        !field<std::vector<std::string>>(context.spec.launch, "record", "the restore's request").empty() ||
+        (context.spec.ready.kind != Readiness::Kind::running &&
+         !fs::exists(working_set_file(store_->root(), snapshot), absent));
+  }
+  memory_.emplace(server);
 }
 
 Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
@@ -192,18 +219,20 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   options.tcp_close = manifest_.tcp == TcpPolicy::close;
   options.tcp_established = manifest_.tcp == TcpPolicy::established;
   std::optional<WholeImages> whole;
-  if (mode_ == MemoryMode::lazy) {
-    serve_memory(options, sandbox, context);
-  } else {
+  if (mode_ == MemoryMode::eager) {
     whole.emplace(store_, manifest_, files_->path(), context.op.cancel);
     options.images = whole->path();
   }
   Pipe nobody = make_pipe();
   nobody.write.reset();
   options.inherit = inherited(manifest_.stdio, stdio, nobody);
+  if (mode_ != MemoryMode::eager) serve_memory(options, sandbox, context);
+  const auto at_station = [&](std::string_view station) {
+    if (copy_ && station == "pre-resume") memory_->share();
+  };
   Child root = criu_restore(
-      criu.program, options, [&](const ProgramSpec& program) { return sandbox.start(program); },
-      [](std::string_view) {}, context.op.cancel);
+      criu.program, options, [&](const ProgramSpec& program) { return sandbox.start(program); }, at_station,
+      context.op.cancel);
   if (mode_ == MemoryMode::eager) files_.reset();
   context.report("criu.restore", began, seconds_since(began), manifest_.memory_bytes);
   root_ = root.pid();

@@ -11,13 +11,11 @@
 #include "core/checkpoint/images_cache.h"
 #include "core/checkpoint/manifest.h"
 #include "core/memory/memory.h"
+#include "core/memory/memory_tier.h"
 #include "core/sandbox/supervisor.h"
 #include "core/store/store.h"
 
 namespace coldstart {
-
-/// "auto" is the fastest that is safe.
-MemoryMode choose_memory_mode(std::string_view word);
 
 /// What the user may say of a restore. What is not said is as the snapshot has it.
 struct RestoreRequest {
@@ -32,6 +30,7 @@ struct RestoreRequest {
   /// recorded anew.
   std::vector<std::string> record;
   std::string post_restore;  ///< a command for `sh -c` inside, run before it is asked whether it is ready
+  std::optional<uint64_t> memory_cache;  ///< bytes that shared memory may take on this host; else a part of it
 };
 
 /// What a supervisor needs to restore `snapshot`. Throws Error::incompatible (exit 5) if this host does not
@@ -50,15 +49,18 @@ class RestoreLauncher final : public Launcher {
  private:
   void serve_memory(RestoreOptions& options, const Sandbox& sandbox, const LaunchContext& context);
   void ask_inside(const std::string& what, const std::string& request, LaunchContext& context) const;
+  void share_memory(const ReplicaSpec& spec);
 
   // From prepare() on.
   std::shared_ptr<Store> store_;
   std::optional<Store::Lease> lease_;
   SnapshotManifest manifest_;
   MemoryMode mode_ = MemoryMode::eager;
-  std::optional<ImagesFolder> files_;  // in use until all memory is in place
   pid_t root_ = 0;
-  std::optional<MemoryServer> memory_;  // lazy mode: its end is the end of what still waits for memory
+  std::optional<ImagesFolder> files_;   // in use until all memory is in place
+  std::optional<SharedCopy> copy_;      // shared mode
+  Fd copy_pages_;                       // that CRIU maps
+  std::optional<MemoryServer> memory_;  // not eager: its end is the end of what still waits for memory
 };
 
 }  // namespace coldstart
