@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/store/store.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "commands/commands.h"
 #include "commands/manifest_walkers.h"
+#include "core/memory/memory_tier.h"
 
 namespace coldstart {
 
 namespace {
 
 void run_stat(Session& session) {
-  const StoreStat stat = session.store()->stat(manifest_walkers());
+  const std::shared_ptr<Store> store = session.store();
+  const StoreStat stat = store->stat(manifest_walkers());
+  const MemoryTierStat memory = MemoryTier(store->root()).stat();
   session.console.table({"what", ">"}, {{"images", std::to_string(stat.images)},
                                         {"snapshots", std::to_string(stat.snapshots)},
                                         {"packs", std::to_string(stat.packs)},
@@ -19,7 +24,9 @@ void run_stat(Session& session) {
                                         {"content", human_bytes(stat.content_bytes)},
                                         {"stored", human_bytes(stat.stored_bytes)},
                                         {"garbage", human_bytes(stat.garbage_bytes)},
-                                        {"leftovers", human_bytes(stat.leftover_bytes)}});
+                                        {"leftovers", human_bytes(stat.leftover_bytes)},
+                                        {"memory", human_bytes(memory.bytes)},
+                                        {"memory in use", human_bytes(memory.in_use_bytes)}});
   session.console.result({{"packs", stat.packs},
                           {"chunks", stat.chunks},
                           {"images", stat.images},
@@ -27,18 +34,32 @@ void run_stat(Session& session) {
                           {"stored_bytes", stat.stored_bytes},
                           {"content_bytes", stat.content_bytes},
                           {"garbage_bytes", stat.garbage_bytes},
-                          {"leftover_bytes", stat.leftover_bytes}});
+                          {"leftover_bytes", stat.leftover_bytes},
+                          {"memory_bytes", memory.bytes},
+                          {"memory_in_use_bytes", memory.in_use_bytes}});
 }
 
 void run_gc(Session& session, bool dry_run) {
-  const Store::GcResult result = session.store()->gc(manifest_walkers(), dry_run, session.operation());
+  const std::shared_ptr<Store> store = session.store();
+  const Store::GcResult result = store->gc(manifest_walkers(), dry_run, session.operation());
+  const std::vector<Ref> snapshots = store->refs(RefKind::snapshot);
+  const uint64_t memory = MemoryTier(store->root())
+                              .collect(
+                                  [&](const Digest& digest) {
+                                    return std::any_of(snapshots.begin(), snapshots.end(),
+                                                       [&](const Ref& ref) { return ref.digest == digest; });
+                                  },
+                                  dry_run);
   session.console.line(fmt::format("{} {}: {} packs removed, {} rewritten, {} leftovers removed",
                                    dry_run ? "would free" : "freed", human_bytes(result.freed_bytes),
                                    result.removed_packs, result.rewritten_packs, result.removed_leftovers));
+  if (memory > 0)
+    session.console.line(fmt::format("{} {} of memory", dry_run ? "would free" : "freed", human_bytes(memory)));
   session.console.result({{"freed_bytes", result.freed_bytes},
                           {"removed_packs", result.removed_packs},
                           {"rewritten_packs", result.rewritten_packs},
                           {"removed_leftovers", result.removed_leftovers},
+                          {"freed_memory_bytes", memory},
                           {"dry_run", dry_run}});
 }
 

@@ -29,6 +29,12 @@ enum class ImageKind : uint32_t {
   files = 0x56303138,
 };
 
+/// CRIU's words for what a mapping is (criu::Vma's status), as far as we need them.
+constexpr uint32_t vma_regular = 1U << 0;
+constexpr uint32_t vma_heap = 1U << 5;
+constexpr uint32_t vma_file_private = 1U << 6;
+constexpr uint32_t vma_anonymous_private = 1U << 9;
+
 /// One image file in memory: its entries, still packed. A plain value.
 class CriuImage {
  public:

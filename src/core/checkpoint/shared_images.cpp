@@ -27,19 +27,13 @@ constexpr uint64_t slot_bytes = uint64_t{1} << 40;
 constexpr uint64_t most_bytes = slot_bytes / 4;
 constexpr size_t most_mappings = 1 << 20;
 
-// CRIU's words for a mapping: VMA_AREA_*.
-constexpr uint32_t regular = 1U << 0;
-constexpr uint32_t heap = 1U << 5;
-constexpr uint32_t file_private = 1U << 6;
-constexpr uint32_t anonymous_private = 1U << 9;
-
 constexpr uint32_t regular_file = 1;  // FD_TYPES of CRIU
 
 bool is_plain(const criu::Vma& vma) {
   constexpr uint32_t needed_flags = MAP_PRIVATE | MAP_ANONYMOUS;
   constexpr uint64_t harmless = 1ULL << MADV_RANDOM | 1ULL << MADV_SEQUENTIAL | 1ULL << MADV_HUGEPAGE |
                                 1ULL << MADV_NOHUGEPAGE | 1ULL << MADV_DONTDUMP;
-  return (vma.status() & ~heap) == (regular | anonymous_private) &&
+  return (vma.status() & ~vma_heap) == (vma_regular | vma_anonymous_private) &&
          (vma.flags() & ~uint32_t{MAP_NORESERVE}) == needed_flags && (vma.madv() & ~harmless) == 0;
 }
 
@@ -93,7 +87,7 @@ void edit_mappings(const fs::path& folder, uint32_t pid, uint32_t id,
     vma.set_pgoff(next->offset);
     vma.set_shmid(id);
     vma.set_flags(vma.flags() & ~uint32_t{MAP_ANONYMOUS});
-    vma.set_status((vma.status() & ~anonymous_private) | file_private);
+    vma.set_status((vma.status() & ~vma_anonymous_private) | vma_file_private);
     vma.set_fdflags(O_RDONLY);
     ++next;
   }

@@ -428,6 +428,11 @@ bool AddressSpace::finished() const {
   return finished_;
 }
 
+bool AddressSpace::filled() const {
+  const std::lock_guard lock(mutex_);
+  return pending_.empty() && filling_ == 0 && !reading_ && !answering_;
+}
+
 uint64_t AddressSpace::pending_bytes() const {
   const std::lock_guard lock(mutex_);
   return pending_.bytes();

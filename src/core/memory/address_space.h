@@ -87,6 +87,8 @@ class AddressSpace {
   /// Nothing more to do here: all is filled, or the process is gone.
   bool finished() const;
   uint64_t pending_bytes() const;
+  /// Every page is in its place.
+  bool filled() const;
 
  private:
   AddressSpace(Fd fd, const AddressSpace& parent);

@@ -49,6 +49,9 @@ struct MemoryStatistics {
 OrderedJson to_json(const MemoryStatistics& statistics);
 MemoryStatistics memory_statistics_from_json(const Json& json);
 
+/// With a shared copy, the server makes this file in its work folder once every page is in its place.
+constexpr const char* memory_filled_file = "memory-filled";
+
 struct MemoryServerOptions {
   std::filesystem::path images;  ///< CRIU's images
   /// Where the pages are: a snapshot in this store. Absent: in the images.

@@ -225,6 +225,12 @@ uint64_t MemoryTier::collect(const std::function<bool(const Digest&)>& wanted, b
   return freed;
 }
 
+std::vector<fs::path> MemoryTier::folders() const {
+  std::vector<fs::path> result;
+  for (const Entry& entry : entries()) result.push_back(entry.folder);
+  return result;
+}
+
 MemoryTierStat MemoryTier::stat() const {
   MemoryTierStat result;
   for (const Entry& entry : entries()) {

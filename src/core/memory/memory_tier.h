@@ -16,6 +16,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/base/files.h"
 #include "core/memory/page_source.h"
@@ -63,6 +64,8 @@ class MemoryTier {
   /// Drops what nobody uses and `wanted` does not want; gives the bytes. With `dry_run` it only tells.
   uint64_t collect(const std::function<bool(const Digest&)>& wanted, bool dry_run);
   MemoryTierStat stat() const;
+  /// Of all copies, named by the digests of their snapshots.
+  std::vector<std::filesystem::path> folders() const;
 
  private:
   struct Entry;

@@ -247,6 +247,10 @@ void PageServer::share_when_told(int control) {
     all = spaces_;
   }
   for (const auto& [id, space] : all) space->share();
+  {
+    const std::lock_guard lock(mutex_);
+    shares_ = true;
+  }
   work_.notify_all();
   write_full(control, as_bytes("+"));
 }
@@ -478,7 +482,18 @@ void PageServer::push_pages() {
     }
     idle = space->push(scratch, idle >= patience) == AddressSpace::Push::filled ? 0 : idle + 1;
     if (space->finished()) retire(last);
+    if (shared_ && idle > 0) tell_if_filled();
   }
+}
+
+/// Who is forked from now on has nothing to wait for either.
+void PageServer::tell_if_filled() {
+  const std::lock_guard lock(mutex_);
+  if (filled_ || !restored_ || !shares_) return;
+  for (const auto& [id, space] : spaces_)
+    if (!space->filled()) return;
+  filled_ = true;
+  open_file(options_.work_folder / memory_filled_file, O_WRONLY | O_CREAT);
 }
 
 }  // namespace coldstart

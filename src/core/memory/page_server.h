@@ -80,6 +80,7 @@ class PageServer {
   void finish_restore();
   void share_when_told(int control);
   void sweep();
+  void tell_if_filled();
   void fail(std::exception_ptr failure);
   void tell_main();
 
@@ -100,6 +101,8 @@ class PageServer {
   std::map<uint32_t, std::weak_ptr<AddressSpace>> restored_spaces_;  // by pid in the images
   uint64_t next_id_ = 1;
   size_t next_first_ = 0;  // in options_.first
+  bool shares_ = false;  // the shared copy is being served
+  bool filled_ = false;  // and told so
   size_t swept_ = 0;  // address spaces that were left after the last sweep
   bool restored_ = false;
   bool holding_ = false;

@@ -155,15 +155,16 @@ const SharedMapping* SharedProcess::find(uint64_t image) const {
   return it != mappings_.end() && it->start <= image ? &*it : nullptr;
 }
 
-void fill_all(SharedPages& shared, const SnapshotPages& snapshot) {
+bool fill_all(SharedPages& shared, const SnapshotPages& snapshot) {
   Bytes scratch(shared_block_bytes);
   std::shared_ptr<const PageSource> source;
   uint32_t of = 0;
   for (const SharedMapping& m : shared.mappings()) {
     if (!source || of != m.pid) source = snapshot.process(of = m.pid);
     if (shared.fill(m, m.start, m.end - m.start, *source, scratch, true) == SharedPages::Filled::no_room)
-      return;
+      return false;
   }
+  return true;
 }
 
 }  // namespace coldstart

@@ -73,7 +73,7 @@ class SharedProcess {
   std::vector<SharedMapping> mappings_;
 };
 
-/// Fills a whole copy, as after a snapshot. Stops without error where there is no room.
-void fill_all(SharedPages& shared, const SnapshotPages& snapshot);
+/// Fills a whole copy, as after a snapshot. False if there is no room for all of it.
+bool fill_all(SharedPages& shared, const SnapshotPages& snapshot);
 
 }  // namespace coldstart

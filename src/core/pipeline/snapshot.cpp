@@ -20,6 +20,11 @@
 #include "core/checkpoint/process_tree.h"
 #include "core/image/image.h"
 #include "core/image/source.h"
+#include "core/memory/host_support.h"
+#include "core/memory/memory_tier.h"
+#include "core/memory/shared_dump.h"
+#include "core/memory/shared_pages.h"
+#include "core/memory/stored_pages.h"
 #include "core/pipeline/request.h"
 
 namespace coldstart {
@@ -98,7 +103,8 @@ class Taking {
 
   void dump(StageTime& time) {
     describe();
-    wait_for_memory();
+    const SharedDump shared(MemoryTier(store_->root()), subject_.pid);
+    wait_for_memory(shared);
     make_folders(files_);
     DumpOptions options;
     options.images = files_;
@@ -111,8 +117,12 @@ class Taking {
     const auto start = [this](const ProgramSpec& program) {
       return start_in_namespaces_of(subject_.pid, program);
     };
-    const auto notify = [this](std::string_view station) {
-      if (station == "post-dump") pack_written();
+    fill_copies(shared);
+    options.external = shared.external();
+    const auto notify = [&](std::string_view station) {
+      if (station != "post-dump") return;
+      shared.unshare(files_, subject_.pid);
+      pack_written();
     };
     std::optional<FileLock> sandbox_stays;
     if (!subject_.folder.empty()) sandbox_stays = keep_sandbox(subject_.folder);
@@ -137,11 +147,25 @@ class Taking {
     new_bytes_ += writer.new_stored_bytes();
     add_stored(map, digest);
     keep_for_restores(memory, map);
+    keep_in_memory(digest);
     time.bytes = new_bytes_;
     return {digest, manifest_.processes, manifest_.memory_bytes, stored_bytes_, new_bytes_};
   }
 
  private:
+  /// What a restored replica has not been brought yet is in the snapshot that it came from.
+  void fill_copies(const SharedDump& shared) const {
+    for (const auto& [name, folder] : shared.copies()) {
+      const auto snapshot = Digest::parse("sha256:" + folder.filename().string());
+      const SnapshotManifest manifest = read_snapshot_manifest(*store_, *snapshot);
+      const ImagesFolder images = ImagesCache(store_->root()).get(*store_, manifest.criu, op_);
+      SharedPages pages(folder);
+      if (!fill_all(pages, *open_stored_pages(store_, manifest, images.path())))
+        throw Error("there is no room for all of the replica's memory",
+                    "stop other replicas, or restore it with --memory lazy before it is snapshotted");
+    }
+  }
+
   /// Until `is_done` or the time is up (none: for ever); false if it is.
   bool wait_until(const std::function<bool()>& is_done, std::optional<std::chrono::milliseconds> most) const {
     constexpr std::chrono::milliseconds step{10};
@@ -167,11 +191,18 @@ class Taking {
   }
 
   /// A replica that was restored a moment ago may not have all its memory yet.
-  void wait_for_memory() const {
-    if (!has_pending_memory(subject_.pid)) return;
+  void wait_for_memory(const SharedDump& shared) const {
+    if (!shared.empty() && subject_.folder.empty())
+      throw Error::usage("the process is that of a replica", "name the replica: --replica, see coldstart ps");
+    const auto is_there = [&] {
+      // With shared memory, the page server watches over the processes for as long as they live.
+      return shared.empty() ? !has_pending_memory(subject_.pid)
+                            : fs::exists(subject_.folder / memory_filled_file);
+    };
+    if (is_there()) return;
     log::info("waiting until all memory of the replica has come back");
     const auto span = op_.timeline.span("wait for memory");
-    wait_until([&] { return !has_pending_memory(subject_.pid); }, std::nullopt);
+    wait_until(is_there, std::nullopt);
   }
 
   /// Refuses what cannot be dumped, before anything is frozen.
@@ -245,6 +276,24 @@ class Taking {
     } catch (const std::exception& e) {
       op_.cancel.check();
       log::warn("the next restore has to unpack the snapshot: {}", e.what());
+    }
+  }
+
+  /// The next restores find the memory where they will map it.
+  void keep_in_memory(const Digest& snapshot) const {
+    if (choose_memory_mode("auto") != MemoryMode::shared) return;
+    const auto span = op_.timeline.span("share memory");
+    std::string why;
+    try {
+      const ImagesFolder images = ImagesCache(store_->root()).get(*store_, manifest_.criu, op_);
+      const auto copy =
+          MemoryTier(store_->root()).get(snapshot, images.path(), MemoryTier::default_budget(), why);
+      if (!copy) return log::info("the snapshot is not kept in memory: {}", why);
+      SharedPages pages(copy->folder());
+      fill_all(pages, *open_stored_pages(store_, manifest_, images.path()));
+    } catch (const Error& e) {
+      op_.cancel.check();
+      log::info("the snapshot is not kept in memory: {}", e.message());
     }
   }
 
