@@ -112,6 +112,21 @@ std::vector<std::pair<std::string, int>> inherited(const std::vector<std::string
   return result;
 }
 
+/// The page server removes its socket once CRIU has it; one that is killed before cannot.
+class SocketRemover {
+ public:
+  explicit SocketRemover(fs::path file) : file_(std::move(file)) {}
+  SocketRemover(const SocketRemover&) = delete;
+  SocketRemover& operator=(const SocketRemover&) = delete;
+  ~SocketRemover() {
+    std::error_code ignored;
+    fs::remove(file_, ignored);
+  }
+
+ private:
+  const fs::path file_;
+};
+
 }  // namespace
 
 ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequest& request) {
@@ -226,6 +241,7 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   Pipe nobody = make_pipe();
   nobody.write.reset();
   options.inherit = inherited(manifest_.stdio, stdio, nobody);
+  const SocketRemover no_socket_stays(options.work / "lazy-pages.socket");
   if (mode_ != MemoryMode::eager) serve_memory(options, sandbox, context);
   const auto at_station = [&](std::string_view station) {
     if (copy_ && station == "pre-resume") memory_->share();
