@@ -114,9 +114,10 @@ void add_restore(CLI::App& app, Session& session) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command
-      ->add_option("--memory", options->memory,
-                   "How memory comes back: auto, eager (all of it first), lazy (while it runs), shared (lazy, "
-                   "from one copy that all replicas map)")
+      ->add_option(
+          "--memory", options->memory,
+          "How memory comes back: auto, eager (all of it first), lazy (while it runs), shared (lazy, "
+          "from one copy that all replicas map)")
       ->type_name("MODE")
       ->capture_default_str();
   command
@@ -131,6 +132,7 @@ void add_restore(CLI::App& app, Session& session) {
       ->add_option("--post-restore", options->post_restore,
                    "Shell command to run inside before it is asked whether it is ready")
       ->type_name("CMD");
+  command
       ->add_option("--memory-cache", options->memory_cache,
                    "Memory that such copies may take on this host, in use or not (default: 40% of all)")
       ->type_name("SIZE")

@@ -54,7 +54,8 @@ void run_gc(Session& session, bool dry_run) {
                                    dry_run ? "would free" : "freed", human_bytes(result.freed_bytes),
                                    result.removed_packs, result.rewritten_packs, result.removed_leftovers));
   if (memory > 0)
-    session.console.line(fmt::format("{} {} of memory", dry_run ? "would free" : "freed", human_bytes(memory)));
+    session.console.line(
+        fmt::format("{} {} of memory", dry_run ? "would free" : "freed", human_bytes(memory)));
   session.console.result({{"freed_bytes", result.freed_bytes},
                           {"removed_packs", result.removed_packs},
                           {"rewritten_packs", result.rewritten_packs},

@@ -14,7 +14,7 @@ library() { find /usr/lib -name "$1" 2>/dev/null | sort | head -n 1; }
 # ask WHERE: the answers to a sequence of requests
 ask() { for seed in 1 2 3; do get "$port" "/churn/$seed" || fail "$1: no answer to /churn/$seed"; done; }
 
-declare -A preloads=([glibc]= [jemalloc]=$(library 'libjemalloc.so.2') [tcmalloc]=$(library 'libtcmalloc_minimal.so.4')
+declare -A preloads=([glibc]="" [jemalloc]=$(library 'libjemalloc.so.2') [tcmalloc]=$(library 'libtcmalloc_minimal.so.4')
   [mimalloc]=$(library 'libmimalloc.so.2'))
 for name in glibc jemalloc tcmalloc mimalloc; do
   preload=${preloads[$name]}

@@ -27,7 +27,7 @@ for i in {1..10}; do
   # From the first moment that there is one.
   until page_servers >"$TMP/servers" || ! kill -0 "$restoring" 2>/dev/null; do :; done
   sleep "0.$(printf %03d $((i * 40)))"
-  if pid=$(page_servers) && kill -KILL $pid; then killed=$((killed + 1)); fi
+  if page_servers >"$TMP/servers" && xargs kill -KILL <"$TMP/servers"; then killed=$((killed + 1)); fi
   wait "$restoring" || true
   wait_for 20 clean
   [[ ! -e $CHECKED/wrong ]] || fail "$(<"$CHECKED/wrong")"

@@ -57,7 +57,8 @@ struct FillCounters {
 /// Thread-safe; but serve() is called by one thread at a time.
 class AddressSpace {
  public:
-  /// Of a restored process; `fd` is what CRIU sent for it. `shared`: its mappings of the shared copy, or null.
+  /// Of a restored process; `fd` is what CRIU sent for it. `shared`: its mappings of the shared copy, or
+  /// null.
   AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters,
                std::shared_ptr<const SharedProcess> shared = nullptr);
 

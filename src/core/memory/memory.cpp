@@ -62,10 +62,14 @@ const char* to_string(MemoryMode mode) {
 }
 
 OrderedJson to_json(const MemoryStatistics& s) {
-  return {{"processes", s.processes},     {"faults", s.faults},
-          {"fault_pages", s.fault_pages}, {"pushed_pages", s.pushed_pages},
-          {"shared_pages", s.shared_pages}, {"zero_pages", s.zero_pages},
-          {"bytes", s.bytes()},           {"seconds", s.seconds},
+  return {{"processes", s.processes},
+          {"faults", s.faults},
+          {"fault_pages", s.fault_pages},
+          {"pushed_pages", s.pushed_pages},
+          {"shared_pages", s.shared_pages},
+          {"zero_pages", s.zero_pages},
+          {"bytes", s.bytes()},
+          {"seconds", s.seconds},
           {"fault_seconds", s.fault_seconds}};
 }
 
@@ -119,8 +123,8 @@ MemoryServer::MemoryServer(const MemoryServerOptions& options) {
   Fd theirs;
   if (!options.shared.empty()) {
     std::tie(control_, theirs) = socket_pair();
-    spawn.argv.insert(spawn.argv.end(), {"--shared", options.shared.string(), "--control-fd",
-                                         std::to_string(control_number)});
+    spawn.argv.insert(spawn.argv.end(),
+                      {"--shared", options.shared.string(), "--control-fd", std::to_string(control_number)});
     spawn.fds.emplace_back(theirs.get(), control_number);
   }
   spawn.new_session = true;

@@ -26,6 +26,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* memory_file_system = "/dev/shm";
+const std::string tier_prefix = "coldstart-";
 // Of all memory: what a tier may take, and what must be left for others.
 constexpr uint64_t budget_percent = 40;
 constexpr uint64_t least_available_percent = 8;
@@ -93,6 +94,13 @@ bool short_of_memory() {
   return available_memory() < host_memory() / 100 * least_available_percent || pressure() >= most_pressure;
 }
 
+Fd watch_memory_pressure() {
+  Fd fd(::open("/proc/pressure/memory", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  const std::string when = "some 100000 1000000";  // a tenth of a second
+  if (fd && ::write(fd.get(), when.c_str(), when.size() + 1) < 0) fd.reset();
+  return fd;
+}
+
 Fd SharedCopy::open_pages() const {
   struct statvfs space {};
   check(::statvfs(folder_.c_str(), &space), "cannot look at " + folder_.string());
@@ -104,8 +112,8 @@ Fd SharedCopy::open_pages() const {
   struct {
     uint64_t set, clear, propagation, userns;
   } attributes{0, 8 /* MOUNT_ATTR_NOEXEC */, 0, 0};
-  if (mount && ::syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH, &attributes,
-                         sizeof attributes) == 0)
+  if (mount &&
+      ::syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0)
     return open_at(mount.get(), "pages", O_RDONLY);
 #endif
   throw Error::sys("cannot open shared memory that may be executed",
@@ -124,7 +132,9 @@ uint64_t MemoryTier::default_budget() {
 
 MemoryTier::MemoryTier(const fs::path& store_root)
     : root_(fs::path(memory_file_system) /
-            ("coldstart-" + Digest::of(as_bytes(fs::weakly_canonical(store_root).string())).hex().substr(0, 16))) {}
+            (tier_prefix +
+             Digest::of(as_bytes(fs::weakly_canonical(store_root).string())).hex().substr(0, 16))),
+      store_(fs::weakly_canonical(store_root)) {}
 
 std::vector<MemoryTier::Entry> MemoryTier::entries() const {
   std::vector<Entry> all;
@@ -176,6 +186,7 @@ bool MemoryTier::make(const fs::path& folder, const fs::path& images, uint64_t b
     return false;
   }
   if (!make_room(full_bytes(mappings), budget, folder, why)) return false;
+  drop_orphans();
   TempDir aside(root_, ".new-");
   make_folders(aside.path() / "images");
   write_shared_images(images, aside.path() / "images", mappings);
@@ -186,11 +197,29 @@ bool MemoryTier::make(const fs::path& folder, const fs::path& images, uint64_t b
   return true;
 }
 
+/// The tiers of stores that were removed.
+void MemoryTier::drop_orphans() {
+  std::error_code none;
+  for (const auto& folder : fs::directory_iterator(memory_file_system, none)) {
+    if (!folder.path().filename().string().starts_with(tier_prefix) || folder.path() == root_) continue;
+    try {
+      if (fs::exists(read_text(folder.path() / "store"))) continue;
+      MemoryTier orphan(InPlace{}, folder.path());
+      orphan.collect([](const Digest&) { return false; }, false);
+      if (orphan.entries().empty()) fs::remove_all(folder.path());
+    } catch (const std::exception& e) {
+      log::debug("{} stays: {}", folder.path().string(), e.what());
+    }
+  }
+}
+
 std::optional<SharedCopy> MemoryTier::get(const Digest& snapshot, const fs::path& images, uint64_t budget,
                                           std::string& why) {
   make_private_folder(root_);
   relieve();
   const FileLock all(root_ / "lock", FileLock::Mode::exclusive);
+  if (!fs::exists(root_ / "store"))
+    write_full(open_file(root_ / "store", O_WRONLY | O_CREAT | O_TRUNC).get(), as_bytes(store_.string()));
   const fs::path folder = root_ / snapshot.hex();
   if (!fs::exists(folder) && !make(folder, images, budget, why)) return std::nullopt;
   FileLock lock(folder / "lock", FileLock::Mode::shared);
@@ -216,8 +245,9 @@ uint64_t MemoryTier::collect(const std::function<bool(const Digest&)>& wanted, b
   for (const Entry& entry : entries()) {
     if (wanted(entry.snapshot)) continue;
     const uint64_t bytes = bytes_of_folder(entry.folder);
-    const bool dropped = dry_run ? FileLock::try_lock(entry.folder / "lock", FileLock::Mode::exclusive).has_value()
-                                 : drop(entry);
+    const bool dropped =
+        dry_run ? FileLock::try_lock(entry.folder / "lock", FileLock::Mode::exclusive).has_value()
+                : drop(entry);
     if (dropped) freed += bytes;
   }
   for (const auto& folder : fs::directory_iterator(root_, none))  // of who was killed while making one

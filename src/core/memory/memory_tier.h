@@ -3,6 +3,7 @@
 // The host's memory tier: copies of snapshots' memory (shared_pages.h) that stay between restores.
 //
 //   /dev/shm/coldstart-HEX/          of one store, by the digest of its path; 0700
+//     store                          whose tier it is: where that store is gone, others drop the tier
 //     lock                           held while an entry is made, taken into use or dropped
 //     DIGEST/                        a snapshot's copy
 //       lock                         shared by who uses it: it stays
@@ -27,7 +28,8 @@ namespace coldstart {
 /// A copy in use: it stays while this lives.
 class SharedCopy {
  public:
-  SharedCopy(std::filesystem::path folder, FileLock lock) : folder_(std::move(folder)), lock_(std::move(lock)) {}
+  SharedCopy(std::filesystem::path folder, FileLock lock)
+      : folder_(std::move(folder)), lock_(std::move(lock)) {}
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path images() const { return folder_ / "images"; }
   /// The pages file, to be mapped by processes: programs may make such memory executable, even where the
@@ -52,6 +54,10 @@ class MemoryTier {
   static uint64_t default_budget();
 
   explicit MemoryTier(const std::filesystem::path& store_root);
+  /// The tier that a copy is in.
+  static MemoryTier of(const std::filesystem::path& copy) {
+    return MemoryTier(InPlace{}, copy.parent_path());
+  }
 
   /// The copy of a snapshot, made (empty, but for its images) if it is not there. Nothing if it would not fit
   /// `budget` beside what is in use, or the host has no room for it, or the snapshot has nothing to share:
@@ -68,17 +74,23 @@ class MemoryTier {
   std::vector<std::filesystem::path> folders() const;
 
  private:
+  struct InPlace {};
+  MemoryTier(InPlace, std::filesystem::path root) : root_(std::move(root)) {}
   struct Entry;
   std::vector<Entry> entries() const;
   bool drop(const Entry& entry);
   bool make(const std::filesystem::path& folder, const std::filesystem::path& images, uint64_t budget,
             std::string& why);
+  void drop_orphans();
   bool make_room(uint64_t bytes, uint64_t budget, const std::filesystem::path& for_folder, std::string& why);
 
   std::filesystem::path root_;
+  std::filesystem::path store_;  // empty in one made by of()
 };
 
 /// True if the host is short of memory: little is available, or programs wait for it.
 bool short_of_memory();
+/// For poll(2), POLLPRI: programs begin to wait for memory. None where the kernel does not tell.
+Fd watch_memory_pressure();
 
 }  // namespace coldstart

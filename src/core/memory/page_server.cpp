@@ -20,6 +20,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/memory/memory_tier.h"
 
 namespace coldstart {
 
@@ -195,6 +196,8 @@ void PageServer::take_criu(int client) {
 /// Main thread: CRIU's messages, and whatever may end the service.
 void PageServer::watch_until_done(const CancelToken& cancel, Fd client) {
   int control = options_.control;
+  // Who holds a copy also looks after those that nobody holds.
+  const Fd pressure = shared_ ? watch_memory_pressure() : Fd();
   for (;;) {
     bool forked;
     bool holding;
@@ -207,13 +210,14 @@ void PageServer::watch_until_done(const CancelToken& cancel, Fd client) {
       forked = std::exchange(forked_, false);
       many = spaces_.size() > 2 * swept_ + 16;
     }
-    std::array<pollfd, 7> polls{{{client.get(), POLLIN, 0},
+    std::array<pollfd, 8> polls{{{client.get(), POLLIN, 0},
                                  {news_.get(), POLLIN, 0},
                                  {cancel.fd(), POLLIN, 0},
                                  {guardian_.pidfd(), POLLIN, 0},
                                  {family_.ended_fd(), POLLIN, 0},
                                  {control, POLLIN, 0},
-                                 {holding ? options_.hold_until : -1, POLLIN, 0}}};
+                                 {holding ? options_.hold_until : -1, POLLIN, 0},
+                                 {pressure.get(), POLLPRI, 0}}};
     if (::poll(polls.data(), polls.size(), forked ? after_fork_ms : -1) < 0 && errno != EINTR)
       throw Error::sys("cannot poll");
     if (forked) family_.refresh();
@@ -225,6 +229,7 @@ void PageServer::watch_until_done(const CancelToken& cancel, Fd client) {
       [[maybe_unused]] const ssize_t n = ::read(news_.get(), &count, sizeof count);
     }
     if (polls[6].revents != 0) end_hold();
+    if ((polls[7].revents & POLLPRI) != 0) MemoryTier::of(options_.shared).relieve();
     if (polls[0].revents != 0 && !take_message(client.get())) client.reset();
     if (polls[4].revents != 0) {
       family_.refresh();

@@ -87,7 +87,7 @@ class PageServer {
   const PageServerOptions options_;
   const std::unique_ptr<SnapshotPages> pages_;
   const std::shared_ptr<SharedPages> shared_;  // or null
-  Guardian guardian_;  // first: it must see us without threads
+  Guardian guardian_;                          // first: it must see us without threads
   Family family_;
   Fd listener_;
   Fd epoll_;
@@ -101,9 +101,9 @@ class PageServer {
   std::map<uint32_t, std::weak_ptr<AddressSpace>> restored_spaces_;  // by pid in the images
   uint64_t next_id_ = 1;
   size_t next_first_ = 0;  // in options_.first
-  bool shares_ = false;  // the shared copy is being served
-  bool filled_ = false;  // and told so
-  size_t swept_ = 0;  // address spaces that were left after the last sweep
+  bool shares_ = false;    // the shared copy is being served
+  bool filled_ = false;    // and told so
+  size_t swept_ = 0;       // address spaces that were left after the last sweep
   bool restored_ = false;
   bool holding_ = false;
   bool stop_ = false;

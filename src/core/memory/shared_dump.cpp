@@ -115,8 +115,8 @@ class PagesEditor {
       data = ::lseek(file.get(), data, SEEK_DATA);
       if (data < 0 && errno != ENXIO) throw Error::sys("cannot look into shared memory");
       if (data < 0 || data >= base + size) return;
-      const off_t hole = std::min(check(::lseek(file.get(), data, SEEK_HOLE), "cannot look into shared memory"),
-                                  base + size);
+      const off_t hole = std::min(
+          check(::lseek(file.get(), data, SEEK_HOLE), "cannot look into shared memory"), base + size);
       read_process(start + static_cast<uint64_t>(data - base), start + static_cast<uint64_t>(hole - base));
       data = hole;
     }

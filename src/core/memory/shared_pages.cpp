@@ -54,8 +54,7 @@ bool write_pages(const Fd& file, ByteSpan bytes, uint64_t at) {
 
 /// Of `pieces`, the first that ends behind `image`.
 auto first_behind(const std::vector<Piece>& pieces, uint64_t image) {
-  return std::partition_point(pieces.begin(), pieces.end(),
-                              [&](const Piece& p) { return p.end() <= image; });
+  return std::partition_point(pieces.begin(), pieces.end(), [&](const Piece& p) { return p.end() <= image; });
 }
 
 }  // namespace
@@ -67,8 +66,7 @@ void SharedPages::create(const fs::path& folder, const std::vector<SharedMapping
   write_full(open_file(folder / "layout", O_WRONLY | O_CREAT | O_EXCL).get(), layout);
   const auto make = [&](const char* name, uint64_t size) {
     const Fd file = open_file(folder / name, O_WRONLY | O_CREAT | O_EXCL);
-    check(::ftruncate(file.get(), static_cast<off_t>(size)),
-          "cannot size " + (folder / name).string());
+    check(::ftruncate(file.get(), static_cast<off_t>(size)), "cannot size " + (folder / name).string());
   };
   // As large as a file can be: whatever a mapping grows to, it is within the file.
   make("pages", uint64_t{std::numeric_limits<off_t>::max()} & ~(page_size - 1));

@@ -30,7 +30,8 @@ struct RestoreRequest {
   /// recorded anew.
   std::vector<std::string> record;
   std::string post_restore;  ///< a command for `sh -c` inside, run before it is asked whether it is ready
-  std::optional<uint64_t> memory_cache;  ///< bytes that shared memory may take on this host; else a part of it
+  std::optional<uint64_t>
+      memory_cache;  ///< bytes that shared memory may take on this host; else a part of it
 };
 
 /// What a supervisor needs to restore `snapshot`. Throws Error::incompatible (exit 5) if this host does not
