@@ -14,6 +14,7 @@
 #include "commands/commands.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
+#include "core/gpu/controller.h"
 #include "core/sandbox/replica.h"
 #include "core/store/store.h"
 
@@ -25,6 +26,18 @@ struct GlobalOptions {
   bool json = false, quiet = false, verbose = false, no_progress = false;
   std::string store, timeline;
 };
+
+/// What a killed command left frozen runs again, whatever is called next.
+void recover_leftovers(const CLI::App& app, Session& session) {
+  for (const CLI::App* command : app.get_subcommands())
+    if (command->get_group().empty() || command->get_name() == "recover") return;
+  try {
+    for (const PutBack& one : recover_gpu(session.store_root, session.cancel))
+      session.console.note(one.text());
+  } catch (const Error& e) {
+    log::warn("{}; 'coldstart recover' tries again", e.message());
+  }
+}
 
 void add_global_options(CLI::App& app, Session& session, const std::shared_ptr<GlobalOptions>& options) {
   app.option_defaults()->group("Global options");
@@ -51,6 +64,7 @@ void add_global_options(CLI::App& app, Session& session, const std::shared_ptr<G
     spdlog::set_level(options->verbose ? spdlog::level::debug
                       : options->quiet ? spdlog::level::err
                                        : spdlog::level::warn);
+    recover_leftovers(app, session);
   });
 }
 

@@ -10,6 +10,7 @@
 
 #include "cli/app.h"
 #include "cli/output.h"
+#include "commands/cuda_checkpoint.h"
 
 namespace {
 
@@ -49,5 +50,7 @@ int main(int argc, char** argv) {
   logger->set_pattern("coldstart: %^%l:%$ %v");
   spdlog::set_default_logger(std::move(logger));
   cancel_on_signals(cancel);
+  if (argc > 0 && coldstart::is_cuda_checkpoint(argv[0]))
+    return coldstart::run_cuda_checkpoint({argv + 1, argv + argc}, out, std::cerr);
   return coldstart::run_app({argv + 1, argv + argc}, console, cancel);
 }

@@ -19,6 +19,7 @@ struct Options {
   std::vector<std::string> record;
   std::string post_restore;
   std::optional<uint64_t> memory_cache;
+  std::string gpu_map;
   unsigned replicas = 1;
   bool detach = false;
   bool no_wait = false;
@@ -45,6 +46,7 @@ RestoreRequest request_of(const Options& options) {
   request.record = options.record;
   request.post_restore = options.post_restore;
   request.memory_cache = options.memory_cache;
+  request.gpu_map = options.gpu_map;
   request.ready = options.ready.chosen();
   if (options.no_wait) request.ready = Readiness();
   return request;
@@ -137,6 +139,10 @@ void add_restore(CLI::App& app, Session& session) {
                    "Memory that such copies may take on this host, in use or not (default: 40% of all)")
       ->type_name("SIZE")
       ->transform(CLI::AsSizeValue(false));
+  command
+      ->add_option("--gpu-map", options->gpu_map,
+                   "GPUs to use in place of those of the snapshot; else the same, or others of their kind")
+      ->type_name("OLD=NEW[,...]");
   command->add_flag("--no-wait", options->no_wait, "Do not wait until it is ready, only until it runs");
   options->ready.add(*command);
   options->place.add_place(*command);

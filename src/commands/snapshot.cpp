@@ -20,6 +20,9 @@ struct Options {
   std::string tag;
   std::vector<std::string> warmups;
   SnapshotEnding ending;
+  std::string pre_snapshot;
+  std::string gpu = "auto";
+  double gpu_timeout = 10;
   std::string of_replica;
   pid_t of_pid = 0;
 };
@@ -64,6 +67,7 @@ SnapshotSubject running_subject(Session& session, const Options& options) {
 void snapshot(Session& session, const Options& options) {
   const auto began = std::chrono::steady_clock::now();
   const RefName reference = RefName::parse(options.tag);
+  const GpuChoice gpu = parse_gpu_choice(options.gpu);
   const std::shared_ptr<Store> store = session.store();
   const CriuHere criu = CriuHere::find(store->root());
   Operation& op = session.operation();
@@ -83,7 +87,11 @@ void snapshot(Session& session, const Options& options) {
   }
   subject.warmups = options.warmups;
   warm_up(subject, chain, op);
-  const SnapshotResult result = take_snapshot(store, criu, subject, reference, options.ending, chain, op);
+  run_pre_snapshot(subject, options.pre_snapshot, chain, op);
+  SnapshotEnding ending = options.ending;
+  ending.gpu = gpu;
+  ending.gpu_timeout = std::chrono::milliseconds(static_cast<int64_t>(options.gpu_timeout * 1000));
+  const SnapshotResult result = take_snapshot(store, criu, subject, reference, ending, chain, op);
   if (front && options.ending.leave_running) {
     session.console.note("it runs on as " + front->id());
     front->detach();
@@ -203,6 +211,17 @@ void add_snapshot(CLI::App& app, Session& session) {
       ->type_name("URL|CMD")
       ->take_all()
       ->allow_extra_args(false);
+  command
+      ->add_option("--pre-snapshot", options->pre_snapshot,
+                   "Shell command to run inside right before, for the server to drop what need not be kept")
+      ->type_name("CMD");
+  command->add_option("--gpu", options->gpu, "GPU state too: auto (if there is any), on, off")
+      ->type_name("auto|on|off")
+      ->capture_default_str();
+  command->add_option("--gpu-timeout", options->gpu_timeout, "Seconds to wait for work that runs on the GPU")
+      ->type_name("SECONDS")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->add_flag("--leave-running", options->ending.leave_running, "Let it run on after the snapshot");
   command->add_flag("--tcp-close", options->ending.tcp_close,
                     "TCP connections that are open come back closed");

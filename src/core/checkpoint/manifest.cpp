@@ -64,6 +64,7 @@ std::string SnapshotManifest::to_json() const {
       {"memory_bytes", memory_bytes},
       {"host", host.to_json()},
   };
+  if (!gpu.is_null()) json["gpu"] = gpu;
   try {
     return json.dump();
   } catch (const nlohmann::json::exception&) {
@@ -107,6 +108,7 @@ SnapshotManifest SnapshotManifest::from_json(std::string_view text, const std::s
   m.processes = field<uint32_t>(json, "processes", document);
   m.memory_bytes = field<uint64_t>(json, "memory_bytes", document);
   m.host = HostFacts::from_json(field<Json>(json, "host", document), document);
+  if (const auto with_gpu = json.find("gpu"); with_gpu != json.end()) m.gpu = *with_gpu;
   if (m.stdio.size() != 3) throw Error::corrupt(document + ": 'stdio' has not three entries");
   if (m.root_pid < 2) throw Error::corrupt(document + ": 'root_pid' is out of range");
   return m;

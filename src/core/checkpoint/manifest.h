@@ -50,6 +50,7 @@ struct SnapshotManifest {
   uint32_t processes = 0;
   uint64_t memory_bytes = 0;  ///< of pages at the dump, those of zeros counted
   HostFacts host;
+  Json gpu;  ///< null, or what core/gpu needs to bring GPU state back
 
   /// Throws Error::usage if the command holds bytes that JSON cannot (not UTF-8).
   std::string to_json() const;

@@ -23,7 +23,7 @@ namespace {
 
 constexpr auto call_limit = 10min;     // copying a GPU's memory takes seconds
 constexpr auto question_limit = 2min;  // cuInit of many GPUs takes half a minute at most
-constexpr auto finish_limit = 10s;     // then it is left to end by itself
+constexpr auto finish_limit = 60s;     // then it is left to end by itself
 constexpr size_t packet_limit = 65536;
 const char* const document = "the GPU controller's answer";
 

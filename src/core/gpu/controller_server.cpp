@@ -45,6 +45,9 @@ class Server {
       driver_.emplace();
       driver_->require_checkpoints();
       driver_->init();
+    } catch (const CudaError& e) {
+      no_device_ = e.result() == cuda::error_no_device;
+      no_driver_ = e;
     } catch (const Error& e) {
       no_driver_ = e;
     }
@@ -88,6 +91,7 @@ class Server {
 
   Json perform(const Json& request, const std::string& op) {
     if (op == "finish") return list(journal_ ? put_back_ours() : std::vector<PutBack>());
+    if (no_device_ && op == "restore_thread") return nullptr;  // where there is no GPU nobody uses one
     if (no_driver_) throw *no_driver_;
     if (op == "recover") return recover();
     const auto pid = field<pid_t>(request, "pid", document);
@@ -160,6 +164,7 @@ class Server {
   const fs::path store_root_;
   std::optional<CudaDriver> driver_;
   std::optional<Error> no_driver_;
+  bool no_device_ = false;
   std::mutex socket_mutex_;   // guards sending
   std::mutex journal_mutex_;  // guards making journal_
   std::optional<GpuJournal> journal_;

@@ -12,6 +12,7 @@ using Result = int;  ///< CUresult
 constexpr Result success = 0;
 constexpr Result error_out_of_memory = 2;
 constexpr Result error_not_initialized = 3;
+constexpr Result error_no_device = 100;
 constexpr Result error_operating_system = 304;
 constexpr Result error_illegal_state = 401;
 constexpr Result error_not_ready = 600;

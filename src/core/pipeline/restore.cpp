@@ -152,6 +152,7 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
   const std::string memory = request.memory == "auto" && !request.record.empty() ? "lazy" : request.memory;
   spec.launch = {{"kind", "restore"},
                  {"snapshot", snapshot.text()},
+                 {"gpu", gpu_restore_request(manifest.gpu, request.gpu_map)},
                  {"memory", to_string(choose_memory_mode(memory))},
                  {"memory_cache", request.memory_cache.value_or(MemoryTier::default_budget())},
                  {"record", request.record},
@@ -166,6 +167,9 @@ void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
   lease_ = store_->lease("replica", {{RefKind::snapshot, snapshot}});
   manifest_ = read_snapshot_manifest(*store_, snapshot);
   mode_ = parse_memory_mode(field<std::string>(context.spec.launch, "memory", "the restore's request"));
+  if (auto gpu = GpuRestore::begin(store_->root(), manifest_.gpu,
+                                   field<Json>(context.spec.launch, "gpu", "the restore's request")))
+    gpu_.emplace(std::move(*gpu));
   options.first_pid = 2;  // the pids of the snapshot must be free
   if (const auto written = manifest_.trees.find("/"); written != manifest_.trees.end())
     unpack_tree(*store_, written->second, options.root.scratch / "upper", context.op);
@@ -252,6 +256,12 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   if (mode_ == MemoryMode::eager) files_.reset();
   context.report("criu.restore", began, seconds_since(began), manifest_.memory_bytes);
   root_ = root.pid();
+  if (gpu_) {
+    const auto start = Clock::now();
+    const uint64_t bytes = gpu_->finish(sandbox, context.op.cancel);
+    context.report("gpu.restore", start, seconds_since(start), bytes);
+    gpu_.reset();
+  }
   const auto command = field<std::string>(context.spec.launch, "post_restore", "the restore's request");
   if (!command.empty()) {
     const auto start = Clock::now();

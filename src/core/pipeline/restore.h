@@ -12,6 +12,7 @@
 #include "core/checkpoint/manifest.h"
 #include "core/memory/memory.h"
 #include "core/memory/memory_tier.h"
+#include "core/pipeline/gpu_stage.h"
 #include "core/sandbox/supervisor.h"
 #include "core/store/store.h"
 
@@ -31,15 +32,16 @@ struct RestoreRequest {
   std::vector<std::string> record;
   std::string post_restore;  ///< a command for `sh -c` inside, run before it is asked whether it is ready
   std::optional<uint64_t>
-      memory_cache;  ///< bytes that shared memory may take on this host; else a part of it
+      memory_cache;     ///< bytes that shared memory may take on this host; else a part of it
+  std::string gpu_map;  ///< "OLD_UUID=NEW_UUID,…"; else each GPU itself, or one of its kind
 };
 
 /// What a supervisor needs to restore `snapshot`. Throws Error::incompatible (exit 5) if this host does not
 /// fit it, Error::corrupt if it is not what was published: all before any process exists.
 ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequest& request);
 
-/// In the supervisor: the processes come from a snapshot. Stages memory and criu.restore, and where they are
-/// asked for post-restore and record. Must live as long as they.
+/// In the supervisor: the processes come from a snapshot. Stages memory, criu.restore and gpu.restore, and
+/// where they are asked for post-restore and record. Must live as long as they.
 class RestoreLauncher final : public Launcher {
  public:
   /// The spec's `launch` must be as restore_spec() made it.
@@ -58,7 +60,8 @@ class RestoreLauncher final : public Launcher {
   SnapshotManifest manifest_;
   MemoryMode mode_ = MemoryMode::eager;
   pid_t root_ = 0;
-  std::optional<ImagesFolder> files_;   // in use until all memory is in place
+  std::optional<ImagesFolder> files_;  // in use until all memory is in place
+  std::optional<GpuRestore> gpu_;
   std::optional<SharedCopy> copy_;      // shared mode
   Fd copy_pages_;                       // that CRIU maps
   std::optional<MemoryServer> memory_;  // not eager: its end is the end of what still waits for memory

@@ -101,6 +101,9 @@ class Taking {
         // From the first chunk until the reference is set: no gc in between.
         no_gc_(store_->root() / "lock", FileLock::Mode::shared) {}
 
+  void add_gpu(Json facts) { manifest_.gpu = std::move(facts); }
+  uint64_t memory_bytes() const { return manifest_.memory_bytes; }
+
   void dump(StageTime& time) {
     describe();
     const SharedDump shared(MemoryTier(store_->root()), subject_.pid);
@@ -319,7 +322,11 @@ SnapshotResult take_snapshot(const std::shared_ptr<Store>& store, const CriuHere
                              const SnapshotEnding& ending, Chain& chain, Operation& op) {
   Taking taking(store, criu, subject, ending, op);
   SnapshotResult result;
+  auto gpu = GpuCheckpoint::take(store->root(), subject.pid, ending.gpu, ending.gpu_timeout, chain, op);
+  if (gpu) taking.add_gpu(gpu->facts());
   chain.stage("criu.dump", [&](StageTime& time) { taking.dump(time); });
+  if (gpu) gpu->require_dumped(taking.memory_bytes());
+  if (gpu && ending.leave_running) gpu->resume(op.cancel);
   chain.stage("store", [&](StageTime& time) { result = taking.publish(reference, time); });
   return result;
 }
@@ -327,6 +334,16 @@ SnapshotResult take_snapshot(const std::shared_ptr<Store>& store, const CriuHere
 void wait_ready(ReplicaFront& front, Chain& chain, Operation& op) {
   front.wait_ready(op.cancel, [&](const std::string& name, auto start, double seconds, auto bytes) {
     chain.add({name, seconds, bytes}, start);
+  });
+}
+
+void run_pre_snapshot(const SnapshotSubject& subject, const std::string& command, Chain& chain,
+                      Operation& op) {
+  if (command.empty()) return;
+  chain.stage("pre-snapshot", [&](StageTime&) {
+    const Answer answer = ask({command}, {subject.pid, subject.spec.program.environment},
+                              subject.spec.ready.timeout, op.cancel);
+    if (!answer.ok) throw Error(fmt::format("--pre-snapshot '{}' failed: {}", command, answer.reason));
   });
 }
 

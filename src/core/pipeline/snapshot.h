@@ -10,6 +10,7 @@
 
 #include "core/checkpoint/manifest.h"
 #include "core/pipeline/criu_here.h"
+#include "core/pipeline/gpu_stage.h"
 #include "core/pipeline/stage.h"
 #include "core/sandbox/front.h"
 #include "core/store/store.h"
@@ -27,6 +28,8 @@ struct SnapshotSubject {
 /// What becomes of it.
 struct SnapshotEnding {
   bool leave_running = false;  ///< else it is killed once it is dumped
+  GpuChoice gpu = GpuChoice::automatic;
+  std::chrono::milliseconds gpu_timeout = std::chrono::seconds(10);  ///< for work that runs on the GPU to end
   bool tcp_close = false;  ///< open TCP connections come back closed; else those to the outside are an error
 };
 
@@ -38,8 +41,8 @@ struct SnapshotResult {
   uint64_t new_bytes = 0;     ///< compressed bytes that were not in the store before
 };
 
-/// Dumps the tree and publishes it as `reference`: stages criu.dump and store. If that fails, or is
-/// cancelled, the tree runs on and nothing is published.
+/// Dumps the tree and publishes it as `reference`: stages gpu.checkpoint, criu.dump and store. If that fails,
+/// or is cancelled, the tree runs on and nothing is published.
 SnapshotResult take_snapshot(const std::shared_ptr<Store>& store, const CriuHere& criu,
                              const SnapshotSubject& subject, const RefName& reference,
                              const SnapshotEnding& ending, Chain& chain, Operation& op);
@@ -50,5 +53,10 @@ void wait_ready(ReplicaFront& front, Chain& chain, Operation& op);
 /// Runs each warm-up (a URL to GET, or a shell command inside) against the replica: stage warmup, absent if
 /// there is none. Throws Error if one fails.
 void warm_up(const SnapshotSubject& subject, Chain& chain, Operation& op);
+
+/// Runs a shell command inside, for the server to drop what the snapshot need not hold: stage pre-snapshot,
+/// absent if `command` is empty. Throws Error if it fails.
+void run_pre_snapshot(const SnapshotSubject& subject, const std::string& command, Chain& chain,
+                      Operation& op);
 
 }  // namespace coldstart

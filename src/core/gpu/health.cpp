@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/gpu/health.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/base/error.h"
+#include "core/gpu/device.h"
+#include "core/gpu/matmul_ptx.h"
+
+namespace coldstart {
+
+namespace {
+
+constexpr unsigned hot = 88;  // degrees Celsius: a few below where data centre GPUs slow down by themselves
+constexpr uint32_t matrix_size = 256;
+constexpr uint64_t copy_bytes = uint64_t{256} << 20;
+
+struct Reason {
+  uint64_t bit;
+  const char* text;
+};
+constexpr std::array slowdowns = {
+    Reason{0x08, "the hardware slows it down"}, Reason{0x20, "it is slowed down as it is hot"},
+    Reason{0x40, "the hardware slows it down as it is hot"}, Reason{0x80, "the power supply slows it down"}};
+
+/// XID errors after which a GPU needs a reset or a repair, or has lost what it had.
+const std::map<unsigned, const char*> serious_xids = {{48, "uncorrectable memory error"},
+                                                      {62, "internal micro-controller halt"},
+                                                      {64, "memory row remapping failed"},
+                                                      {74, "NVLink error"},
+                                                      {79, "it has fallen off the bus"},
+                                                      {92, "many memory errors"},
+                                                      {94, "contained memory error"},
+                                                      {95, "uncontained memory error"},
+                                                      {119, "its system processor does not answer"},
+                                                      {120, "its system processor failed"}};
+
+/// The log tells PCI addresses, which NVML would have to translate; with one GPU it is clear whose they are,
+/// and with several each of them is suspect.
+void add_xids(std::vector<GpuHealth>& all) {
+  std::vector<std::string> told;
+  for (const Xid& xid : logged_xids())
+    if (const auto it = serious_xids.find(xid.number); it != serious_xids.end()) {
+      std::string text = fmt::format("the kernel logged XID {} on {}: {}", xid.number, xid.pci, it->second);
+      if (std::find(told.begin(), told.end(), text) == told.end()) told.push_back(std::move(text));
+    }
+  for (GpuHealth& one : all) one.problems.insert(one.problems.end(), told.begin(), told.end());
+}
+
+std::vector<uint32_t> matrix(uint32_t a, uint32_t b) {
+  std::vector<uint32_t> m(size_t{matrix_size} * matrix_size);
+  for (uint32_t i = 0; i < m.size(); ++i) m[i] = (i * a) ^ (i >> 7) * b;
+  return m;
+}
+
+std::vector<uint32_t> product(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
+  constexpr size_t n = matrix_size;
+  std::vector<uint32_t> c(n * n);
+  for (size_t row = 0; row < n; ++row)
+    for (size_t k = 0; k < n; ++k)
+      for (size_t column = 0; column < n; ++column) c[row * n + column] += a[row * n + k] * b[k * n + column];
+  return c;
+}
+
+bool multiplies_rightly(const CudaDevice& device, const DeviceStream& stream) {
+  const std::vector<uint32_t> a = matrix(2654435761U, 97);
+  const std::vector<uint32_t> b = matrix(40503, 2246822519U);
+  std::vector<uint32_t> c(a.size());
+  const size_t bytes = a.size() * sizeof(uint32_t);
+  const DeviceBuffer on_a(device, bytes), on_b(device, bytes), on_c(device, bytes);
+  device.copy_in(on_a.at(), a.data(), bytes, stream.get());
+  device.copy_in(on_b.at(), b.data(), bytes, stream.get());
+  cuda::DevicePtr at_a = on_a.at(), at_b = on_b.at(), at_c = on_c.at();
+  uint32_t n = matrix_size;
+  std::array<void*, 4> parameters = {&at_a, &at_b, &at_c, &n};
+  constexpr unsigned block = 16;
+  device.run(matmul_ptx, "coldstart_matmul", matrix_size / block, block, parameters.data(), stream.get());
+  device.copy_out(c.data(), on_c.at(), bytes, stream.get());
+  device.wait_stream(stream.get());
+  return c == product(a, b);
+}
+
+/// Bytes read and written; absent where there is too little free memory to tell.
+std::optional<double> copy_speed(const CudaDevice& device, const DeviceStream& stream) {
+  const uint64_t bytes = std::min(copy_bytes, device.free_bytes() / 8) & ~uint64_t{4095};
+  if (bytes == 0) return std::nullopt;
+  constexpr int rounds = 4;
+  const DeviceBuffer from(device, bytes), to(device, bytes);
+  const DeviceEvent start(device), end(device);
+  device.copy(to.at(), from.at(), bytes, stream.get());  // the first one wakes it up
+  device.record(start.get(), stream.get());
+  for (int i = 0; i < rounds; ++i) device.copy(to.at(), from.at(), bytes, stream.get());
+  device.record(end.get(), stream.get());
+  device.wait_event(end.get());
+  const double seconds = static_cast<double>(device.milliseconds_between(start.get(), end.get())) / 1000;
+  if (seconds <= 0) return std::nullopt;
+  return 2.0 * rounds * static_cast<double>(bytes) / seconds;
+}
+
+}  // namespace
+
+std::string GpuHealth::text() const {
+  if (!problems.empty()) return fmt::format("{}: {}", gpu.name, fmt::join(problems, "; "));
+  std::string text = gpu.name;
+  if (gpu.temperature) text += fmt::format(", {} C", *gpu.temperature);
+  if (bytes_per_second) text += fmt::format(", {:.0f} GB/s", *bytes_per_second / 1e9);
+  return text;
+}
+
+std::vector<std::string> problems_of(const GpuInfo& gpu) {
+  std::vector<std::string> problems;
+  if (gpu.uncorrected_ecc.value_or(0) > 0)
+    problems.push_back(fmt::format("{} uncorrected memory errors", *gpu.uncorrected_ecc));
+  if (gpu.temperature.value_or(0) >= hot) problems.push_back(fmt::format("it has {} C", *gpu.temperature));
+  for (const Reason& reason : slowdowns)
+    if ((gpu.throttle_reasons.value_or(0) & reason.bit) != 0) problems.emplace_back(reason.text);
+  return problems;
+}
+
+std::vector<GpuHealth> gpu_health_told() {
+  std::vector<GpuHealth> all;
+  for (GpuInfo& gpu : gpu_inventory().gpus) {
+    GpuHealth one{std::move(gpu), {}, std::nullopt};
+    one.problems = problems_of(one.gpu);
+    all.push_back(std::move(one));
+  }
+  add_xids(all);
+  return all;
+}
+
+void try_gpus(std::vector<GpuHealth>& told) {
+  ::setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID", 1);  // as NVML counts
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
+  CudaDriver driver;
+  driver.init();
+  int ordinal = 0;
+  for (GpuHealth& one : told) {
+    try {
+      const CudaDevice device(driver, ordinal++);
+      const DeviceStream stream(device);
+      if (!multiplies_rightly(device, stream)) one.problems.emplace_back("it multiplies matrices wrongly");
+      one.bytes_per_second = copy_speed(device, stream);
+    } catch (const Error& e) {
+      one.problems.push_back(e.message());
+    }
+  }
+}
+
+}  // namespace coldstart
