@@ -6,10 +6,10 @@ T ?=
 SCRIPTS = $(shell git grep -lE '^(\#!/bin/bash|\# shellcheck shell=bash)' -- ':!*.md')
 SOURCES = $(shell git ls-files '*.cpp' '*.h')
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build install test demo bench format lint asan tsan fuzz clean
+.PHONY: help setup packages build install test demo bench gpu-bundle format lint asan tsan fuzz clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## get all that building, testing and the demo need (as root; nothing where it is there)
 	@scripts/setup
@@ -35,6 +35,10 @@ demo: setup ## set up, build, and see a torch server start cold and come back fr
 bench: setup ## print the figures of tests/bench (as root); T=NAME runs one
 	@$(MAKE) --no-print-directory build
 	@tests/bench/run $(T)
+
+gpu-bundle: build ## build/gpu-bundle.tgz: what tests/gpu/run.sh needs on a machine with a GPU
+	@cmake --build build/release -j $(JOBS) --target gpu-bundle-coldstart gpu-bundle-refill-speed
+	@tests/gpu/make_bundle
 
 format: packages ## reformat the C++ sources
 	@clang-format -i $(SOURCES)

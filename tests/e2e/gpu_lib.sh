@@ -12,9 +12,9 @@ mkdir "$GPU"
 export COLDSTART_FAKE_GPU=$GPU COLDSTART_LIBCUDA=$fake_driver/libcuda.so.1 COLDSTART_LIBNVML=$fake_driver/libnvidia-ml.so.1
 # What a server on the host's root needs to find it.
 gpu_environment=(-e "COLDSTART_FAKE_GPU=$GPU" -e "COLDSTART_LIBCUDA=$COLDSTART_LIBCUDA")
-counter=$(cd "$here/../gpu" && pwd)/counter.py
-uuid1=GPU-fa4e0000-0000-0000-0000-000000000001 # of the one GPU that there is if nothing is said
-uuid2=GPU-fa4e0000-0000-0000-0000-000000000002
+counter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../gpu" && pwd)/counter.py
+uuid1="GPU-fa4e0000-0000-0000-0000-000000000001" # of the one GPU that there is if nothing is said
+uuid2="GPU-fa4e0000-0000-0000-0000-000000000002"
 
 get() { curl -sf --max-time 20 "http://127.0.0.1:$1/"; }
 # calls: the driver's calls so far that change a state, and their results

@@ -73,6 +73,7 @@ std::vector<HostCheck> check_host(const std::filesystem::path& store_root) {
       check("userfaultfd", Need::optional, apart(probe_userfaultfd), "memory comes back eagerly without it"),
       check("store", Need::needed, [&] { return probe_store(store_root); }),
       check("gpu", Need::optional, apart(probe_gpu)),
+      check("gpu_health", Need::optional, apart(probe_gpu_health), "see whether 'nvidia-smi' works"),
       check("pressure", Need::optional, probe_pressure, "the kernel is built or started without PSI (psi=1)"),
   };
 }

@@ -1,18 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fstream>
+#include <memory>
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
 #include "core/doctor/probes.h"
+#include "core/gpu/cuda_driver.h"
+#include "core/gpu/health.h"
 
 namespace coldstart {
 
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr const char* no_driver = "no NVIDIA driver: servers without a GPU only";
+
+/// Null where there is no driver.
+std::unique_ptr<CudaDriver> driver_here() {
+  try {
+    return std::make_unique<CudaDriver>();
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
 
 /// As the kernel's part of the driver lists them: asking the library would first initialise every GPU, which
 /// takes seconds.
@@ -30,19 +43,33 @@ std::vector<std::string> models() {
 }  // namespace
 
 std::string probe_gpu() {
-  void* library = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return "no NVIDIA driver: servers without a GPU only";
-  int version = 0;
-  const auto driver_version = reinterpret_cast<int (*)(int*)>(::dlsym(library, "cuDriverGetVersion"));
-  if (driver_version == nullptr || driver_version(&version) != 0)
-    throw Error("libcuda.so.1 does not tell its version", "reinstall the NVIDIA driver");
+  const std::unique_ptr<CudaDriver> driver = driver_here();
+  if (!driver) return no_driver;
   const std::vector<std::string> gpus = models();
   const std::string found =
-      fmt::format("CUDA {}.{}, {} GPU{}{}{}", version / 1000, version % 1000 / 10, gpus.size(),
-                  gpus.size() == 1 ? "" : "s", gpus.empty() ? "" : ": ", fmt::join(gpus, ", "));
-  if (::dlsym(library, "cuCheckpointProcessCheckpoint") == nullptr)
-    throw Error(found + ", without checkpoints", "use driver 570 or newer");
+      fmt::format("CUDA {}.{}, {} GPU{}{}{}", driver->version() / 1000, driver->version() % 1000 / 10,
+                  gpus.size(), gpus.size() == 1 ? "" : "s", gpus.empty() ? "" : ": ", fmt::join(gpus, ", "));
+  try {
+    driver->require_checkpoints();
+  } catch (const Error& e) {
+    throw Error(found + ", without checkpoints", e.hint());
+  }
   return found;
+}
+
+std::string probe_gpu_health() {
+  if (!driver_here()) return no_driver;
+  std::vector<GpuHealth> all = gpu_health_told();
+  try_gpus(all);
+  std::vector<std::string> told;
+  bool healthy = true;
+  for (const GpuHealth& one : all) {
+    told.push_back(one.text());
+    healthy = healthy && one.problems.empty();
+  }
+  const std::string text = told.empty() ? "no GPU" : fmt::format("{}", fmt::join(told, "; "));
+  if (!healthy) throw Error(text, "do not use that GPU; see the kernel's log and 'nvidia-smi -q'");
+  return text;
 }
 
 }  // namespace coldstart

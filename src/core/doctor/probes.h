@@ -22,7 +22,8 @@ std::string probe_overlay();      ///< for in_child
 std::string probe_namespaces();   ///< for in_child
 std::string probe_userfaultfd();  ///< for in_child
 std::string probe_pressure();
-std::string probe_gpu();  ///< for in_child, as it loads the driver's library
+std::string probe_gpu();         ///< for in_child, as it loads the driver's library
+std::string probe_gpu_health();  ///< for in_child, as it may hang in the driver
 std::string probe_store(const std::filesystem::path& root);
 /// `number` as of linux/capability.h; throws Error if this process does not have it.
 std::string probe_capability(int number);

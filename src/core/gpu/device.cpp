@@ -154,6 +154,8 @@ void CudaDevice::run(const char* ptx, const char* kernel, unsigned grid, unsigne
                   Stream, void**, void**)>(driver_, "cuLaunchKernel", 4000, function, grid, grid, 1U, block,
                                            block, 1U, 0U, stream, parameters, static_cast<void**>(nullptr)),
       "start a kernel");
+  wait_stream(stream);
+  release_by<Result(Module)>(driver_, "cuModuleUnload", 2000, module);
 }
 
 }  // namespace coldstart

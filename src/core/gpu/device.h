@@ -37,7 +37,7 @@ class CudaDevice {
   void wait_event(cuda::Event event) const;
   void wait_stream(cuda::Stream stream) const;
   float milliseconds_between(cuda::Event start, cuda::Event end) const;
-  /// Runs one kernel of a PTX text on `stream`; returns once it is started.
+  /// Runs one kernel of a PTX text on `stream` to its end.
   void run(const char* ptx, const char* kernel, unsigned grid, unsigned block, void** parameters,
            cuda::Stream stream) const;
 
