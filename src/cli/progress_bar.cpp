@@ -10,48 +10,84 @@
 
 namespace coldstart {
 
+namespace {
+
+std::string bar(double part) {
+  constexpr size_t width = 24;
+  const auto filled = static_cast<size_t>(part * width);
+  return fmt::format("[{}{}] {:3.0f} %", std::string(filled, '#'), std::string(width - filled, '.'),
+                     part * 100);
+}
+
+std::string time_left(double seconds) {
+  if (seconds < 90) return fmt::format("{:.0f} s left", seconds);
+  return fmt::format("{:.0f} min left", seconds / 60);
+}
+
+}  // namespace
+
 ProgressBar::~ProgressBar() {
   end();
 }
 
-void ProgressBar::begin(std::string_view task, uint64_t total_bytes) {
+void ProgressBar::begin(std::string_view task, uint64_t total, Unit unit) {
+  end();
   const std::lock_guard lock(mutex_);
-  clear_locked();
-  task_ = task;
-  total_ = total_bytes;
-  done_ = 0;
-  started_ = drawn_ = Clock::now();
+  task_ = {std::string(task), {}, unit, total, 0};
+  started_ = Clock::now();
+  running_ = true;
+  watcher_ = std::thread([this] { watch(); });
 }
 
-void ProgressBar::advance(uint64_t bytes) {
+void ProgressBar::advance(uint64_t amount) {
   const std::lock_guard lock(mutex_);
-  done_ += bytes;
-  const auto now = Clock::now();
-  if (now - drawn_ >= std::chrono::milliseconds(100)) draw_locked(now);
+  task_.done += amount;
+}
+
+void ProgressBar::detail(std::string_view what) {
+  const std::lock_guard lock(mutex_);
+  task_.detail = what;
 }
 
 void ProgressBar::end() {
-  const std::lock_guard lock(mutex_);
+  {
+    const std::lock_guard lock(mutex_);
+    running_ = false;
+    ended_.notify_all();
+  }
+  if (watcher_.joinable()) watcher_.join();
+}
+
+void ProgressBar::watch() {
+  std::unique_lock lock(mutex_);
+  const auto ended = [this] { return !running_; };
+  if (ended_.wait_for(lock, std::chrono::milliseconds(200), ended)) return;
+  do draw_locked(Clock::now());
+  while (!ended_.wait_for(lock, std::chrono::milliseconds(100), ended));
   clear_locked();
 }
 
+std::string ProgressBar::text(const Task& task, double seconds) {
+  const bool bytes = task.unit == Unit::bytes;
+  const double rate = seconds > 0 ? static_cast<double>(task.done) / seconds : 0;
+  std::string text = task.name;
+  if (task.total > 0)
+    text += "  " + bar(std::min(1.0, static_cast<double>(task.done) / static_cast<double>(task.total)));
+  if (bytes && task.done > 0)
+    text += fmt::format("  {}  {}/s", human_bytes(task.done), human_bytes(static_cast<uint64_t>(rate)));
+  if (!bytes && task.total > 0) text += fmt::format("  {} of {}", task.done, task.total);
+  if (task.total > task.done && task.done > 0)
+    text += "  " + time_left(static_cast<double>(task.total - task.done) / rate);
+  if (!task.detail.empty()) text += "  " + task.detail;
+  if (task.done == 0) text += fmt::format("  {:.0f} s", seconds);
+  return text;
+}
+
 void ProgressBar::draw_locked(Clock::time_point now) {
-  const double seconds = std::chrono::duration<double>(now - started_).count();
-  const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
-  std::string text = fmt::format("{}  {}", task_, human_bytes(done_));
-  if (total_ > 0) {
-    constexpr size_t width = 24;
-    const double part = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
-    const auto filled = static_cast<size_t>(part * width);
-    text = fmt::format("{}  [{}{}] {:3.0f} %  {}", task_, std::string(filled, '#'),
-                       std::string(width - filled, '.'), part * 100, human_bytes(done_));
-  }
-  text += fmt::format("  {}/s", human_bytes(static_cast<uint64_t>(rate)));
-  if (total_ > done_ && rate > 0)
-    text += fmt::format("  {:.0f} s left", static_cast<double>(total_ - done_) / rate);
-  terminal_ << "\r\033[K" << text << std::flush;
+  // Never wider than the line: a terminal would wrap it, and the next one would not replace it.
+  terminal_ << "\r\033[?7l\033[K" << text(task_, std::chrono::duration<double>(now - started_).count())
+            << "\033[?7h" << std::flush;
   shown_ = true;
-  drawn_ = now;
 }
 
 void ProgressBar::clear_locked() {

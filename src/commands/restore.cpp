@@ -5,6 +5,7 @@
 
 #include "commands/commands.h"
 #include "commands/replica_options.h"
+#include "core/base/progress_task.h"
 #include "core/pipeline/snapshot.h"
 
 namespace coldstart {
@@ -67,6 +68,10 @@ std::vector<Started> start_all(Session& session, const Options& options) {
     spec.stdin_from_caller = spec.output_to_caller = !options.detach;
     started.push_back({ReplicaFront(replicas, spec), {}, 0});
   }
+  // What a replica in the foreground says has the terminal to itself.
+  NoProgress silent;
+  const ProgressTask task(options.detach ? session.operation().progress : silent, "restoring", 0,
+                          Progress::Unit::steps);
   for (Started& one : started) {
     Chain chain(session.operation());
     wait_ready(one.front, chain, session.operation());

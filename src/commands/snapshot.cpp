@@ -6,6 +6,7 @@
 
 #include "commands/commands.h"
 #include "commands/replica_options.h"
+#include "core/base/progress_task.h"
 #include "core/checkpoint/verify_memory.h"
 #include "core/image/image.h"
 #include "core/memory/working_set.h"
@@ -79,7 +80,10 @@ void snapshot(Session& session, const Options& options) {
     ReplicaSpec spec = options.replica.spec(session, session.program);
     spec.ready = options.ready.chosen().value_or(Readiness());
     front.emplace(replicas, spec);
-    wait_ready(*front, chain, op);
+    {
+      const ProgressTask task(op.progress, "starting", 0, Progress::Unit::steps);
+      wait_ready(*front, chain, op);
+    }
     if (front->ended()) throw Error("the program ended before its snapshot was taken");
     subject = {front->pid(), store->root() / "replicas" / front->id(), spec, {}};
   } else {

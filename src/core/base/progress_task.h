@@ -8,8 +8,10 @@ namespace coldstart {
 
 class ProgressTask {
  public:
-  ProgressTask(Progress& progress, std::string_view name, uint64_t total_bytes) : progress_(progress) {
-    progress_.begin(name, total_bytes);
+  ProgressTask(Progress& progress, std::string_view name, uint64_t total,
+               Progress::Unit unit = Progress::Unit::bytes)
+      : progress_(progress) {
+    progress_.begin(name, total, unit);
   }
   ~ProgressTask() { progress_.end(); }
   ProgressTask(const ProgressTask&) = delete;

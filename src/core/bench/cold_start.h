@@ -9,45 +9,51 @@
 #include <string>
 #include <vector>
 
-#include "core/bench/statistics.h"
-#include "core/pipeline/request.h"
-#include "core/pipeline/stage.h"
-#include "core/sandbox/replica.h"
+#include "core/bench/replica_case.h"
+#include "core/bench/report.h"
 #include "core/store/store.h"
 
 namespace coldstart {
 
-struct ColdStartOptions {
+/// How replicas of a snapshot are started for a bench.
+struct SnapshotStart {
   std::string snapshot;  ///< as the user named it
+  Digest digest;
   Request request;
-  unsigned runs = 5;
-  unsigned warmups = 1;      ///< runs before those that count
-  bool drop_caches = false;  ///< of the kernel, before each run
-  std::string memory = "auto";
-  std::optional<Net> net;                                        ///< else the snapshot's
-  std::vector<Bind> binds;                                       ///< as for a restore
+  std::string memory = "auto";  ///< of ours
+  std::optional<Net> net;       ///< else the snapshot's
+  std::vector<Bind> binds;      ///< as for a restore
+  unsigned replicas = 1;        ///< started at once; more than one need a network each
   std::chrono::milliseconds timeout = std::chrono::minutes(10);  ///< for one run
 };
 
-/// One way to start, and what it took.
-struct ColdStartSeries {
-  std::string name;               ///< "plain", "criu", "coldstart"
-  std::vector<double> seconds;    ///< to the first right answer, a run each
-  std::vector<StageTime> stages;  ///< of the last run
-};
+/// Makes cases that start a snapshot's server. All cases of one object must give the same answer.
+class SnapshotCases {
+ public:
+  /// All references must outlive the cases.
+  SnapshotCases(const std::shared_ptr<Store>& store, Replicas& replicas, const SnapshotStart& start,
+                Operation& op);
+  /// The program started anew, as `run` does: a baseline.
+  Case plain() const;
+  /// A restore with `memory` as in RestoreRequest. Waits for the answer to the request, if `answer`.
+  Case restored(const std::string& name, bool baseline, const std::string& memory, bool answer = true) const;
+  /// Of the answer that all gave, once there was one.
+  std::string answer() const;
+  /// "memory_bytes", "replicas", "image_bytes": for BenchReport::parameters.
+  std::map<std::string, double> parameters() const;
 
-struct ColdStartReport {
-  std::vector<ColdStartSeries> series;
-  Digest answer;  ///< of the answer that all gave
-  /// seconds of `name` against those of `baseline`, as the median of the pairs.
-  double ratio(const std::string& name, const std::string& baseline) const;
+ private:
+  ReplicaCase base(const std::string& name, bool baseline, const std::string& memory) const;
+
+  const std::shared_ptr<Store> store_;
+  Replicas& replicas_;
+  const SnapshotStart& start_;
+  Operation& op_;
+  SharedAnswer answer_ = std::make_shared<std::optional<Digest>>();
 };
 
 /// Runs them interleaved. Throws Error if one gives another answer than the plain start.
-ColdStartReport bench_cold_start(const std::shared_ptr<Store>& store, Replicas& replicas,
-                                 const Digest& snapshot, const ColdStartOptions& options, Operation& op);
-
-OrderedJson to_json(const ColdStartReport& report);
-std::string to_markdown(const ColdStartReport& report);
+BenchPart bench_cold_start(const SnapshotCases& cases, const SnapshotStart& start, const RunOptions& options,
+                           Operation& op);
 
 }  // namespace coldstart

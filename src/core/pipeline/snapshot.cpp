@@ -12,6 +12,7 @@
 #include "core/base/available_memory.h"
 #include "core/base/log.h"
 #include "core/base/memory_folder.h"
+#include "core/base/progress_task.h"
 #include "core/checkpoint/images.h"
 #include "core/checkpoint/images_cache.h"
 #include "core/checkpoint/memory_pack.h"
@@ -105,6 +106,7 @@ class Taking {
   uint64_t memory_bytes() const { return manifest_.memory_bytes; }
 
   void dump(StageTime& time) {
+    const ProgressTask task(op_.progress, "dumping", 0, Progress::Unit::steps);
     describe();
     const SharedDump shared(MemoryTier(store_->root()), subject_.pid);
     wait_for_memory(shared);
@@ -334,6 +336,7 @@ SnapshotResult take_snapshot(const std::shared_ptr<Store>& store, const CriuHere
 void wait_ready(ReplicaFront& front, Chain& chain, Operation& op) {
   front.wait_ready(op.cancel, [&](const std::string& name, auto start, double seconds, auto bytes) {
     chain.add({name, seconds, bytes}, start);
+    op.progress.detail(name + " done");
   });
 }
 
@@ -350,6 +353,7 @@ void run_pre_snapshot(const SnapshotSubject& subject, const std::string& command
 void warm_up(const SnapshotSubject& subject, Chain& chain, Operation& op) {
   if (subject.warmups.empty()) return;
   chain.stage("warmup", [&](StageTime&) {
+    const ProgressTask task(op.progress, "warming up", 0, Progress::Unit::steps);
     for (const std::string& warmup : subject.warmups) {
       const Answer answer = ask({warmup}, {subject.pid, subject.spec.program.environment},
                                 subject.spec.ready.timeout, op.cancel);

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "core/base/error.h"
+#include "core/base/progress_task.h"
 #include "core/base/workers.h"
 #include "core/store/upkeep.h"
 
@@ -53,8 +54,8 @@ Store::FsckResult Checker::run() {
   const auto packs = open_packs();
   uint64_t total = 0;
   for (const auto& pack : packs) total += pack->file_bytes();
-  op_.progress.begin("checking packs", total);
   {
+    const ProgressTask task(op_.progress, "checking packs", total);
     Workers workers(default_jobs(), size_t{2} * default_jobs());
     for (const auto& pack : packs) {
       for (const PackFrame& frame : pack->frames()) {
@@ -64,7 +65,6 @@ Store::FsckResult Checker::run() {
     }
     workers.wait();
   }
-  op_.progress.end();
   check_refs(RefKind::image);
   check_refs(RefKind::snapshot);
   for (const auto& [kind, digest] : leased_manifests(impl_.leases()))

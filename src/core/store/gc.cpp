@@ -20,6 +20,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/base/progress_task.h"
 #include "core/store/pack_builder.h"
 #include "core/store/upkeep.h"
 
@@ -176,7 +177,7 @@ void Collector::compact(const Store::Scratch& scratch) {
     total += use.live_bytes;
   }
   if (chosen.empty()) return;
-  op_.progress.begin("rewriting packs", total);
+  const ProgressTask task(op_.progress, "rewriting packs", total);
   std::optional<PackBuilder> builder;
   std::vector<fs::path> in_builder;
   const auto close = [&] {
@@ -191,7 +192,6 @@ void Collector::compact(const Store::Scratch& scratch) {
     if (builder->bytes() >= PackOptions{}.pack_bytes) close();
   }
   if (builder) close();
-  op_.progress.end();
 }
 
 /// False if the pack cannot be read as it should: then it stays, for fsck to tell.

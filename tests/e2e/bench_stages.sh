@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Each stage is timed alone against its baselines; what is missing is named as skipped; nothing is left.
+# timeout 240
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/snapshot_lib.sh
+. "$(dirname "$0")/snapshot_lib.sh"
+need_fuse
+
+assert_status 0 coldstart --json bench --list
+listed=$(jq -r '.[].name' <<<"$out")
+images=$(grep '^image\.' <<<"$listed")
+# shellcheck disable=SC2086 # each a word
+assert_status 0 coldstart --json bench $images sandbox --size 2M -r 2 -w 0 --export-svg "$TMP/bars.svg"
+assert_eq "$(jq -r '[.results[].stage] | unique[]' <<<"$out")" "$(sort <<<"$images"$'\n'sandbox)" "stages"
+for stage in $images sandbox; do
+  names=$(jq -r --arg s "$stage" '(.results + .skipped)[] | select(.stage == $s).name' <<<"$out")
+  assert_contains "$names" coldstart
+  if [[ $stage == image.* ]]; then for other in squashfs erofs; do assert_contains "$names" "$other"; done; fi
+done
+assert_contains "$(<"$TMP/bars.svg")" "image.mount"
+
+# Without a baseline's program it is skipped, and said so.
+mkdir "$TMP/bin"
+for program in tar sh; do ln -s "$(command -v $program)" "$TMP/bin/"; done
+PATH=$TMP/bin assert_status 0 "$COLDSTART" bench image.pack --size 1M -r 1 -w 0
+assert_contains "$err" "skipped: squashfs: mksquashfs is not installed"
+assert_contains "$err" "skipped: tar.zst: zstd is not installed"
+
+port=$(free_port)
+coldstart snapshot -t t "${servers[@]}" --net private --ready "http://127.0.0.1:$port/" -- python3 -m http.server --directory /mnt "$port" >/dev/null
+assert_status 0 coldstart --json bench criu.dump criu.restore memory --snapshot t --bind "$SERVERS:/mnt:ro" -r 1 -w 0
+assert_eq "$(jq -c '[.results[].stage] | unique' <<<"$out")" '["criu.dump","criu.restore","memory"]'
+assert_eq "$(jq '[.results[] | select(.seconds.median <= 0)] | length' <<<"$out")" 0 "stages that took no time"
+
+assert_status 2 coldstart bench memory
+assert_contains "$err" "--snapshot"
+assert_status 2 coldstart bench image.pakc
+assert_contains "$err" "image.pack"
+assert_nothing_left
