@@ -5,6 +5,7 @@
 #include "core/bench/stages.h"
 #include "core/bench/tools.h"
 #include "core/checkpoint/manifest.h"
+#include "core/memory/host_support.h"
 #include "core/pipeline/restore.h"
 #include "core/pipeline/snapshot.h"
 
