@@ -23,7 +23,7 @@ bad() {
   local file=$1 start=$SECONDS
   shift
   echo "$*" >"$CONTROL"
-  assert_status 1 cmp "$TMP/at/$file" "$TMP/tree/$file"
+  assert_status 2 cmp "$TMP/at/$file" "$TMP/tree/$file"
   assert_contains "$err" "Input/output error"
   # The deadline is 2 seconds; the kernel asks for a file in several pieces.
   [[ $((SECONDS - start)) -le 30 ]] || fail "$* took $((SECONDS - start)) seconds"

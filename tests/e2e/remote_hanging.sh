@@ -30,7 +30,7 @@ for how in hang refuse trickle corrupt; do
   start=$SECONDS
   (cmp "$TMP/at/1" "$TMP/tree/1") || fail "what is here is not read while the remote does $how"
   [[ $((SECONDS - start)) -le 2 ]] || fail "what is here waits while the remote does $how"
-  assert_status 1 cmp "$TMP/at/$file" "$TMP/tree/$file"
+  assert_status 2 cmp "$TMP/at/$file" "$TMP/tree/$file"
   [[ $((SECONDS - start)) -le 40 ]] || fail "$how took $((SECONDS - start)) s"
   echo ok >"$TMP/wire"
   wait_for 20 cmp "$TMP/at/$file" "$TMP/tree/$file"

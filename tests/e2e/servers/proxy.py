@@ -97,11 +97,12 @@ class Proxy:
                 if down:
                     state["heard"] = True
                     state["left"] -= len(data)
-                    if state["left"] < 0:
-                        self.counts["dropped"] += 1
-                        self.reset(state["client"])
-                        state["upstream"].transport.abort()
-                        break
+                if state["left"] < 0 or self.mode() == "refuse":
+                    self.counts["dropped"] += 1
+                    self.reset(state["client"])
+                    state["upstream"].transport.abort()
+                    break
+                if down:
                     if self.mode() == "corrupt" and not data.startswith(b"HTTP/") and len(data) > 100:
                         spoilt = bytearray(data)
                         spoilt[len(spoilt) // 2] ^= 1
