@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034 # its variables are for the tests
+# shellcheck shell=bash disable=SC2034,SC2154 # its variables are for the tests, and theirs for it
 # SPDX-License-Identifier: Apache-2.0
 # What tests of remotes share: . "$here/remote_lib.sh" after lib.sh.
 
