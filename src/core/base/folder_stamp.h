@@ -36,8 +36,9 @@ class FolderStamp {
     if (::stat(folder.c_str(), &st) != 0) return {0, 0, 0, true};
     timespec now{};
     ::clock_gettime(CLOCK_REALTIME, &now);
-    const time_t age = now.tv_sec - st.st_mtim.tv_sec;
-    return {st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ino, age > 1 || age < -1};
+    const double age = static_cast<double>(now.tv_sec - st.st_mtim.tv_sec) +
+                       static_cast<double>(now.tv_nsec - st.st_mtim.tv_nsec) * 1e-9;
+    return {st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ino, age > 0.05 || age < -1};
   }
 
   Stamp stamp_;
