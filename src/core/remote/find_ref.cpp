@@ -69,11 +69,9 @@ Error no_such(ObjectStore& objects, const std::string& name, std::optional<RefKi
   } catch (const Error&) {
     hint = "push it there, or look whether the URL is right";
   }
+  const char* what = !kind ? "image or snapshot" : *kind == RefKind::image ? "image" : "snapshot";
   return Error::not_found(
-      fmt::format("there is no {} {} at {}",
-                  kind ? (*kind == RefKind::image ? "image" : "snapshot") : "image or snapshot", name,
-                  objects.name()),
-      hint);
+      fmt::format("there is no {}{}{} at {}", what, name.empty() ? "" : " ", name, objects.name()), hint);
 }
 
 /// Where the path of a URL begins: behind the host, or the bucket.

@@ -34,7 +34,8 @@ using DigestSet = std::unordered_set<Digest, DigestHash>;
 
 /// What a break costs, and what is sent by one connection; small enough that several are under way.
 constexpr uint64_t pack_bytes = uint64_t{32} << 20;
-constexpr size_t most_refs = 1000;
+/// Whose chunk indexes are looked at: they are kept in memory meanwhile.
+constexpr size_t most_refs = 100;
 
 Digest digest_of_file(const Fd& file, uint64_t bytes) {
   Hasher hasher;
