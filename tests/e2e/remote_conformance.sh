@@ -7,7 +7,10 @@
 . "$here/remote_lib.sh"
 suite=$(dirname "$COLDSTART")/tests/unit/coldstart-unit
 [[ -x $suite ]] || skip "needs $suite: run 'make build'"
-conforms() { COLDSTART_TEST_REMOTE=$1 "$suite" -ns -tc="a place that the environment names" >"$TMP/suite" || fail "$(<"$TMP/suite")"; }
+conforms() {
+  COLDSTART_TEST_REMOTE=$1 "$suite" -ns -tc="a place that the environment names" >"$TMP/suite" || fail "$(<"$TMP/suite")"
+  grep -q "test cases: *1 [|] *1 passed" "$TMP/suite" || fail "the suite did not run: $(<"$TMP/suite")"
+}
 
 start_registry
 conforms "oci://127.0.0.1:$port/any/where"
