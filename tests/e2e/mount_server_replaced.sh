@@ -9,6 +9,7 @@
 . "$(dirname "$0")/mount_lib.sh"
 need_fuse
 need_program python3
+need_program jq
 [[ $(printf '%s\n6.9\n' "$(uname -r)" | sort -V | head -n 1) == 6.9 ]] || skip "needs Linux 6.9"
 
 make_tree "$TMP/tree"
@@ -36,3 +37,15 @@ cmp "$TMP/tree/large1" /dev/fd/8
 exec 8<&-
 diff -r --no-dereference "$TMP/tree" "$TMP/at"
 assert_eq "$(grep -c 'another one serves on' "$STORE/logs/image-server.log")" 20
+
+# A file that is open past the server, by the kernel alone, goes on so; and so do opens beside it.
+stat_of() { coldstart --json mount stat "$TMP/at" | jq "$1"; }
+passed() { cat "$TMP/at/small/1" >/dev/null && [[ $(stat_of .passed_through) -gt 0 ]]; }
+if coldstart --json doctor | jq -e '.checks[] | select(.name == "fuse_passthrough") | .ok' >/dev/null; then wait_for 60 passed; fi
+exec 9<"$TMP/at/small/1"
+kill_server "$TMP/at"
+for _ in 1 2; do cmp "$TMP/at/small/1" "$TMP/tree/small/1"; done
+cmp /dev/fd/9 "$TMP/tree/small/1"
+exec 9<&-
+cmp "$TMP/at/small/1" "$TMP/tree/small/1"
+assert_eq "$(stat_of .pid)" "$(server_of "$TMP/at")" "the process that mount stat speaks of"
