@@ -69,8 +69,8 @@ TEST_CASE("a greeting that is cut short says nothing; a state that is none is co
   CHECK(!Greeting{}.can_resend());
   CHECK(Greeting{Bytes(50), Bytes(20)}.agreed_flags() == 0);
   const Fd state = make_server_state();
-  pwrite_full(state.get(), as_bytes("csgreet1\xff\xff\xff\xff\x01\x00\x00\x00"), 0);
+  pwrite_full(state.get(), as_bytes(std::string_view("csgreet1\xff\xff\xff\xff\x01\x00\x00\x00", 16)), 0);
   CHECK_THROWS_AS(read_greeting(state.get()), Error);
-  pwrite_full(state.get(), as_bytes("something"), 0);
+  pwrite_full(state.get(), as_bytes("something"), 0);  // over the same sizes
   CHECK_THROWS_AS(read_greeting(state.get()), Error);
 }
