@@ -28,7 +28,7 @@ touch -r same/file -d '2020-01-01 00:00:00.5' same .
 coldstart image pack . -t b >/dev/null
 
 assert_status 0 coldstart image diff a b
-assert_eq "$(sed 's/, mtime//' <<<"$out")" "D /gone
+assert_eq "${out//, mtime/}" "D /gone
 D /gone/deep
 D /gone/deep/file
 C /kind  (type, mode)

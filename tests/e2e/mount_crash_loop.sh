@@ -39,5 +39,5 @@ wait_for 60 ended
 assert_status 1 cat "$TMP/at2/file"
 assert_contains "$err" "Transport endpoint is not connected"
 log=$(cat "$TMP/store2/logs/image-server.log")
-assert_contains "$log" "is not in the store"
+assert_contains "$log" "is missing from the store"
 assert_contains "$log" "gave up, readers of $TMP/at2 get ENOTCONN"
