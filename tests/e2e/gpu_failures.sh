@@ -36,12 +36,12 @@ assert_status 0 coldstart "${take[@]}"
 
 # CRIU fails after the checkpoint
 faults "none 0 none"
-mkdir "$TMP/criu"
-printf '#!/bin/sh\ncase "$*" in *swrk*) exit 1 ;; esac\nexec %s "$@"\n' \
-  "$(coldstart --json doctor | jq -r '.checks[] | select(.name == "criu").path')" >"$TMP/criu/criu"
-chmod +x "$TMP/criu/criu"
+prefix=${COLDSTART_CRIU_PREFIX:-/opt/coldstart/criu}
+[[ -r $prefix/criu-version ]] || skip "needs the CRIU that 'make setup' installs"
+cp -r "$prefix" "$TMP/criu"
+cp -L "$(type -P false)" "$TMP/criu/usr/sbin/criu"
 before=$(get "$port" | jq .count)
-assert_status 1 env COLDSTART_CRIU="$TMP/criu/criu" "$COLDSTART" "${take[@]}"
+assert_status 1 env COLDSTART_CRIU_PREFIX="$TMP/criu" "$COLDSTART" "${take[@]}"
 assert_eq "$(calls)" "lock checkpoint restore unlock"
 assert_eq "$(get "$port" | jq .count)" $((before + 1)) "the count after CRIU failed"
 
@@ -73,5 +73,6 @@ restore_fails "the GPU controller died" "restore 1 kill-caller"
 restore_fails "cannot restore the GPU state" "restore 1 kill-target"
 restore_fails "cannot initialise CUDA: CUDA_ERROR_UNKNOWN" "init 1 fail 999"
 faults "none 0 none"
-assert_status 0 coldstart restore s -d
+assert_status 0 coldstart restore s -d --name last
 get "$port" >/dev/null
+coldstart stop last >/dev/null

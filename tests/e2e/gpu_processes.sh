@@ -23,3 +23,4 @@ assert_contains "$err" "CUDA_ERROR_NOT_SUPPORTED (801)"
 assert_contains "$err" "managed memory (UVM)"
 get "$port" >/dev/null
 assert_eq "$(calls | tr ' ' '\n' | grep -c unlock)" 3 "processes that were unlocked"
+coldstart stop "$(coldstart --json ps | jq -r '.[0].id')" >/dev/null

@@ -42,6 +42,8 @@ if [[ -n $fake ]]; then
   export COLDSTART_FAKE_GPU=$work/gpu COLDSTART_LIBCUDA=$build/tests/gpu/fake/libcuda.so.1
   export COLDSTART_LIBNVML=$build/tests/gpu/fake/libnvidia-ml.so.1
   mkdir "$COLDSTART_FAKE_GPU"
+  fake_gpu() { echo "GPU-fa4e0000-0000-0000-0000-000000000001 $1 0 0 40 0 Fake H100" >"$COLDSTART_FAKE_GPU/gpus"; }
+  fake_gpu 64
   sizes=(2 4) refill_mb=8 part2=()
 else
   bundle=$here/../../build/gpu-bundle.tgz
@@ -75,17 +77,22 @@ wait_answer() {
     sleep 0.02
   done
 }
-# start COMMAND...: detached from us in all that CRIU would mind; its pid is in $!
+# start COMMAND...: detached from us in all that CRIU would mind; its pid is in $pid
 start() {
   setsid python3 -c 'import os, sys; os.closerange(3, 4096); os.execvp(sys.argv[1], sys.argv[1:])' "$@" \
     </dev/null >"$work/server.log" 2>&1 &
-  started+=($!)
+  pid=$!
+  disown # its end is no news
+  started+=("$pid")
+}
+wait_gone() {
+  while kill -0 "$1" 2>/dev/null; do sleep 0.02; done
 }
 end_all() {
-  local pid
-  for pid in "${started[@]}"; do
-    kill -KILL "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
+  local one
+  for one in "${started[@]}"; do
+    kill -KILL "$one" 2>/dev/null || true
+    wait_gone "$one"
   done
   started=()
 }
@@ -110,11 +117,10 @@ print(next(c.get("path", "") for c in json.load(sys.stdin)["checks"] if c["name"
 
 # compare NAME COMMAND...: URL is asked; each way prints its seconds to the first right answer
 compare() {
-  local name=$1 url="http://127.0.0.1:$port/?seed=7" t cold toggled ours answer pid
+  local name=$1 url="http://127.0.0.1:$port/?seed=7" t cold toggled ours answer
   shift
   t=$(now)
   start "$@"
-  pid=$!
   answer=$(wait_answer "$url" 180) || { bad "$name did not start: $(tail -n 3 "$work/server.log")"; return; }
   cold=$(since "$t")
   key() { python3 -c 'import json, sys; a = json.load(sys.stdin); print(a.get("sha256") or a["digest"])'; }
@@ -126,7 +132,7 @@ compare() {
     ! "$criu" dump -D "$work/images" -t "$pid" --tcp-close --shell-job -L "$work" -o dump.log; then
     bad "$name: plain CRIU's dump: $(tail -n 3 "$work/images/dump.log")"
   fi
-  wait "$pid" 2>/dev/null || true
+  wait_gone "$pid"
   t=$(now)
   "$criu" restore -D "$work/images" --tcp-close --shell-job -d -L "$work" -o restore.log --pidfile "$work/pid" ||
     bad "$name: plain CRIU's restore: $(tail -n 3 "$work/images/restore.log")"
@@ -177,7 +183,6 @@ done
 say "3. Failures: the server runs on, or is gone with a reason"
 port=$((port + 1))
 start python3 "$here/counter.py" "$port" "${sizes[0]}"
-pid=$!
 wait_answer "http://127.0.0.1:$port/" 60 >/dev/null || bad "the counter does not start"
 state() { "$work/cuda-checkpoint" --get-state --pid "$pid"; }
 # kill -9 of coldstart in the middle: the controller puts it back by itself
@@ -220,19 +225,19 @@ if [[ -z $fake ]]; then
   start python3 "$here/counter.py" $((port + 1)) $((free - sizes[0] / 2 - 600))
   wait_answer "http://127.0.0.1:$((port + 1))/" 60 >/dev/null || bad "nothing fills the GPU"
 else
-  echo "GPU-fa4e0000-0000-0000-0000-000000000001 1 0 0 40 0 Fake H100" >"$COLDSTART_FAKE_GPU/gpus"
+  fake_gpu 1
 fi
 status=0
 "$coldstart" restore full -d >"$work/log" 2>&1 || status=$?
 if [[ $status -eq 5 ]]; then note "too little memory: $(head -n 1 "$work/log")"; else bad "too little memory: status $status, $(<"$work/log")"; fi
 end_all
-rm -f "${COLDSTART_FAKE_GPU:-/nonexistent}/gpus"
+if [[ -n $fake ]]; then fake_gpu 64; fi
 
 # a kernel that does not end, managed memory: with torch
 if [[ -z $fake ]] && left 450 && python3 -c 'import torch' 2>/dev/null; then
   start python3 -c 'import torch; s = torch.cuda.Stream(); torch.cuda._sleep(int(1e11)); print("x", flush=True); torch.cuda.synchronize()'
   sleep 12
-  "$coldstart" snapshot --pid $! -t busy --gpu-timeout 1 >"$work/log" 2>&1 && bad "a busy GPU was snapshotted"
+  "$coldstart" snapshot --pid "$pid" -t busy --gpu-timeout 1 >"$work/log" 2>&1 && bad "a busy GPU was snapshotted"
   if grep -q NOT_READY "$work/log"; then note "busy GPU: $(head -n 1 "$work/log")"; else bad "busy GPU: $(<"$work/log")"; fi
   end_all
   start python3 -c 'import ctypes, time, torch
@@ -240,7 +245,7 @@ torch.zeros(1, device="cuda"); p = ctypes.c_uint64()
 print(ctypes.CDLL("libcuda.so.1").cuMemAllocManaged(ctypes.byref(p), ctypes.c_size_t(1 << 24), 1), flush=True); time.sleep(600)'
   sleep 10
   status=0
-  "$coldstart" snapshot --pid $! -t managed >"$work/log" 2>&1 || status=$?
+  "$coldstart" snapshot --pid "$pid" -t managed >"$work/log" 2>&1 || status=$?
   note "managed memory: status $status: $(head -n 2 "$work/log" | tr '\n' ' ')"
   end_all
 fi

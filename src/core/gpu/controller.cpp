@@ -41,8 +41,7 @@ GpuController::GpuController(const fs::path& store_root) : store_root_(store_roo
   const Fd theirs(ends[1]);
   const Fd null = open_file("/dev/null", O_RDWR);
   SpawnOptions spawn;
-  spawn.argv = {fs::read_symlink("/proc/self/exe").string(), "--store", store_root.string(),
-                "gpu-controller"};
+  spawn.argv = {"/proc/self/exe", "--store", store_root.string(), "gpu-controller"};
   spawn.fds = {{null.get(), 0}, {null.get(), 1}, {theirs.get(), socket_number}};
   spawn.new_session = true;
   spawn.die_with_us = false;

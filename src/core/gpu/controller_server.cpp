@@ -82,6 +82,8 @@ class Server {
       reply["value"] = perform(request, op);
     } catch (const Error& e) {
       reply["error"] = Json(to_json(e));
+    } catch (const std::exception& e) {
+      reply["error"] = Json(to_json(Error(e.what())));
     }
     const std::string text = reply.dump(-1, ' ', false, Json::error_handler_t::replace);
     const std::lock_guard lock(socket_mutex_);

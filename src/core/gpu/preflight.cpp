@@ -111,7 +111,7 @@ void require_checkpointable(const GpuInventory& host, const std::vector<pid_t>& 
 
 uint64_t resident_bytes(pid_t pid) {
   uint64_t sum = 0;
-  for (const char* name : {"VmRSS", "HugetlbPages", "VmSwap"})
+  for (const char* name : {"RssAnon", "RssShmem", "HugetlbPages", "VmSwap"})
     sum += std::strtoull(status_field(pid, name).c_str(), nullptr, 10) << 10;
   return sum;
 }

@@ -21,7 +21,7 @@ uint64_t device_bytes(const GpuInventory& host, const std::vector<pid_t>& pids);
 /// Throws an Error that names the first thing that is in the way. `pids` use CUDA.
 void require_checkpointable(const GpuInventory& host, const std::vector<pid_t>& pids);
 
-/// Of a process, as the kernel counts them now.
+/// What a process has in memory of its own, as the kernel counts it now: what a dump of it has to hold.
 uint64_t resident_bytes(pid_t pid);
 
 }  // namespace coldstart

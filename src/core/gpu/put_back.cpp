@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/log.h"
 #include "core/base/subprocess.h"
 #include "core/checkpoint/process_tree.h"
 
@@ -41,7 +42,7 @@ class Return {
   void restore() {
     attempt([this] {
       wait_untraced(process_);
-      const GpuState state = driver_.state(process_.pid);
+      const GpuState state = state_now();
       told_.found = state;
       if (state == GpuState::running) return;
       pending_ = true;
@@ -49,7 +50,7 @@ class Return {
       if (state != GpuState::checkpointed) return;
       if (process_.restore_failed) throw Error("its restore failed, and can never be repeated");
       if (process_.restores > 1) throw Error("its restore was broken off twice");
-      journal_.note("restore", process_.pid, process_.started);
+      note_restore();
       driver_.restore(process_.pid, {});
     });
   }
@@ -68,6 +69,27 @@ class Return {
   }
 
  private:
+  /// A process that the driver knows, but cannot tell of, is taken for broken; one that it does not know
+  /// runs.
+  GpuState state_now() {
+    try {
+      return driver_.state(process_.pid);
+    } catch (const CudaError&) {
+      if (!driver_.restore_thread(process_.pid)) return GpuState::running;
+      pending_ = true;
+      throw;
+    }
+  }
+
+  /// That it is put back matters more than that it is written down.
+  void note_restore() {
+    try {
+      journal_.note("restore", process_.pid, process_.started);
+    } catch (const Error& e) {
+      log::warn("{}", e.message());
+    }
+  }
+
   template <class Work>
   void attempt(Work work) {
     if (!process_.alive()) return;
@@ -78,8 +100,6 @@ class Return {
         pending_ = false;
         return;
       }
-      // What the driver does not know as a CUDA process has nothing to be put back.
-      if (!pending_) return;
       told_.reason = e.message();
       told_.ended = end_process(process_.pid, process_.started);
     }
