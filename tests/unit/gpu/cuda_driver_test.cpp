@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 
 #include <doctest/doctest.h>
 #include <unistd.h>

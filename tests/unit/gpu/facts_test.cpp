@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/gpu/facts.h"
 
+#include <functional>
+
 #include <doctest/doctest.h>
 
 #include "core/base/error.h"
