@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How fast a file goes into device memory, each byte verified, against a plain copy of pinned memory of the same size:
-// refill-speed FILE [READERS]. For tests/gpu/run.sh.
+// How fast a file goes into device memory, each byte verified, against a plain copy of pinned memory of the
+// same size: refill-speed FILE [READERS]. For tests/gpu/run.sh.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -57,7 +57,8 @@ int measure(const char* path, unsigned readers) {
     pieces.push_back({memory.at() + at, std::min(options.buffer_bytes, file.bytes().size() - at),
                       [&, i, at](MutableByteSpan into) {
                         pread_full(fd.get(), into, static_cast<off_t>(at));
-                        if (Digest::of(into) != digests[i]) throw Error::corrupt("a piece of the file changed");
+                        if (Digest::of(into) != digests[i])
+                          throw Error::corrupt("a piece of the file changed");
                       }});
   }
   const CancelToken cancel;
