@@ -43,7 +43,7 @@ double draw_bars(Svg& svg, double y, const BenchPart& part) {
   constexpr double row = 26;
   const Axis axis(slowest(part));
   svg.text(Svg::margin, y + 14, part.stage, "head");
-  svg.text(Svg::margin + text_width(part.stage, 13) + 14, y + 14, part.what, "small");
+  svg.text(Svg::margin + text_width(part.stage, 15) + 12, y + 14, part.what, "small");
   const double top = y + 26;
   const double bottom = top + row * static_cast<double>(part.series.size()) + 4;
   draw_axis(svg, axis, top, bottom);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/bench/statistics.h"
 
+#include <cstddef>
 #include <numeric>
 
 #include <doctest/doctest.h>
