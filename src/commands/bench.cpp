@@ -126,8 +126,9 @@ void deliver(Session& session, BenchReport report, const ReportOptions& options)
 void check_files(const ReportOptions& options) {
   if (!options.baseline.empty()) read_bench_report(options.baseline);
   for (const auto& [format, file] : options.files) {
+    if (file.empty()) continue;
     const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
-    if (!file.empty() && ::access(folder.c_str(), W_OK) != 0)
+    if (::access(folder.c_str(), W_OK) != 0)
       throw Error::sys(fmt::format("--export-{}: cannot write in {}", format, folder.string()));
   }
 }
