@@ -57,7 +57,7 @@ class Starting {
     const auto ready = Clock::now();
     const auto [body, sent] = first_answer(index);
     if (index == 0) {
-      if (between(ready, sent) > 0)
+      if (between(ready, sent) > 1e-3)  // it did not answer at once
         run_.stages.push_back({"start-up", between(begin_, ready), between(ready, sent), {}});
       run_.stages.push_back({"answer", between(begin_, sent), between(sent, Clock::now()), {}});
     }
