@@ -42,17 +42,13 @@ int number(const char* option, const std::string& text) {
 
 /// With CRIU's own option parser, getopt, for its spellings: -v4, -Ddir, --images-dir=dir.
 LazyPagesOptions parse(std::vector<std::string> words) {
-  const option known[] = {{"snapshot", required_argument, nullptr, 't'},
-                          {"images-dir", required_argument, nullptr, 'D'},
-                          {"work-dir", required_argument, nullptr, 'W'},
-                          {"log-file", required_argument, nullptr, 'o'},
-                          {"status-fd", required_argument, nullptr, 's'},
-                          {"verbosity", optional_argument, nullptr, 'v'},
-                          {"kill-with", required_argument, nullptr, 'k'},
-                          {"shared", required_argument, nullptr, 'S'},
-                          {"control-fd", required_argument, nullptr, 'c'},
-                          {"no-default-config", no_argument, nullptr, 'n'},
-                          {nullptr, 0, nullptr, 0}};
+  const option known[] = {
+      {"record-until", required_argument, nullptr, 'r'}, {"snapshot", required_argument, nullptr, 't'},
+      {"images-dir", required_argument, nullptr, 'D'},   {"work-dir", required_argument, nullptr, 'W'},
+      {"log-file", required_argument, nullptr, 'o'},     {"status-fd", required_argument, nullptr, 's'},
+      {"verbosity", optional_argument, nullptr, 'v'},    {"kill-with", required_argument, nullptr, 'k'},
+      {"shared", required_argument, nullptr, 'S'},       {"control-fd", required_argument, nullptr, 'c'},
+      {"no-default-config", no_argument, nullptr, 'n'},  {nullptr, 0, nullptr, 0}};
   std::vector<char*> argv{const_cast<char*>("lazy-pages")};
   for (std::string& word : words) argv.push_back(word.data());
   LazyPagesOptions options;

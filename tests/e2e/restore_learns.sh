@@ -10,7 +10,8 @@
 sign=/dev/shm/coldstart-restored
 coldstart snapshot -t s --rootfs / -- sh -c 'trap "echo hup >>/heard" HUP; while :; do sleep 0.05; done' >/dev/null
 digest=$(coldstart --json snapshot inspect s | jq -r .digest)
-one=$(restored s --net private --post-restore 'kill -HUP 2; touch /ran')
+pid=$(coldstart --json snapshot inspect s | jq -r .root_pid)
+one=$(restored s --net private --post-restore "kill -HUP $pid; touch /ran")
 two=$(restored s --net private)
 for id in "$one" "$two"; do
   line=$(coldstart exec "$id" -- cat "$sign")

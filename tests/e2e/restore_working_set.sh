@@ -13,7 +13,7 @@ port=$(free_port)
 url=http://127.0.0.1:$port
 coldstart snapshot -t s "${servers[@]}" --ready "$url/" -- python3 /mnt/memory.py "$port" $mb >/dev/null
 working_set() { coldstart --json snapshot inspect s | jq .working_set; }
-assert_eq "$(working_set)" null
+assert_eq "$(working_set)" null "a working set before any restore"
 
 bind=(--bind "$SERVERS:/mnt:ro")
 id=$(restored s --memory lazy "${bind[@]}")

@@ -185,10 +185,11 @@ void RestoreLauncher::share_memory(const ReplicaSpec& spec) {
   try {
     copy_ = MemoryTier(store_->root()).get(digest_of(spec), files_->path(), budget, why);
     if (copy_) copy_pages_ = copy_->open_pages();
-  } catch (const Error& e) {
-    if (e.exit() == Exit::corrupt) throw;
+  } catch (const std::exception& e) {
+    const auto* known = dynamic_cast<const Error*>(&e);
+    if (known != nullptr && known->exit() == Exit::corrupt) throw;
     copy_.reset();
-    why = e.message();
+    why = e.what();
   }
   if (copy_) return;
   log::info("memory is restored lazily, not shared: {}", why);

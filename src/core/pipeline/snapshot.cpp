@@ -296,9 +296,9 @@ class Taking {
       if (!copy) return log::info("the snapshot is not kept in memory: {}", why);
       SharedPages pages(copy->folder());
       fill_all(pages, *open_stored_pages(store_, manifest_, images.path()));
-    } catch (const Error& e) {
+    } catch (const std::exception& e) {
       op_.cancel.check();
-      log::info("the snapshot is not kept in memory: {}", e.message());
+      log::info("the snapshot is not kept in memory: {}", e.what());
     }
   }
 
