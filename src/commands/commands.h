@@ -15,6 +15,8 @@ void add_doctor(CLI::App& app, Session& session);
 void add_exec(CLI::App& app, Session& session);
 void add_gpu_controller(CLI::App& app, Session& session);
 void add_image(CLI::App& app, Session& session);
+/// `image optimize`: to the command `image`.
+void add_image_optimize(CLI::App& image, Session& session);
 void add_lazy_pages(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_mount(CLI::App& app, Session& session);

@@ -13,6 +13,7 @@
 #include "core/image/diff.h"
 #include "core/image/path.h"
 #include "core/image/source.h"
+#include "core/image/trace.h"
 #include "core/remote/origin_record.h"
 
 namespace coldstart {
@@ -20,7 +21,7 @@ namespace coldstart {
 namespace {
 
 struct PackArguments {
-  std::string source, reference, platform;
+  std::string source, reference, platform, trace;
   BuildOptions build;
 };
 
@@ -84,8 +85,15 @@ void pack(Session& session, const PackArguments& arguments) {
   const RefName reference = RefName::parse(arguments.reference);
   const auto start = std::chrono::steady_clock::now();
   OpenedSource source = open_source(arguments, session.cancel);
-  const PackStats stats =
+  const std::string trace = arguments.trace.empty() ? "" : read_text(arguments.trace, size_t{1} << 30);
+  PackStats stats =
       build_image(session.store(), *source.tree, arguments.build, reference, session.operation());
+  if (!trace.empty()) {
+    const std::shared_ptr<Store> store = session.store();
+    const ImageReader reader = open_image(*store, read_image_manifest(*store, stats.digest));
+    stats.digest = add_trace(store, stats.digest, parse_trace(trace, reader, arguments.trace), reference,
+                             session.operation());
+  }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   session.console.line(fmt::format("{} {}", reference.text(), stats.digest.text()));
   session.console.line(fmt::format("{} files, {}; stored {}, of it {} new; {}", stats.files,
@@ -320,6 +328,11 @@ void add_pack(CLI::App& image, Session& session) {
       ->add_option("--platform", arguments->platform,
                    "Of an OCI image for several platforms, the one to take (default: this host's)")
       ->type_name("OS/ARCH");
+  command
+      ->add_option("--trace", arguments->trace,
+                   "What a start reads, as 'mount --record' wrote it: mounts will fetch it ahead")
+      ->type_name("FILE")
+      ->check(CLI::ExistingFile);
   add_jobs(*command, arguments->build.pack.jobs);
   command->callback([&session, arguments] { pack(session, *arguments); });
 }
@@ -344,6 +357,7 @@ void add_image(CLI::App& app, Session& session) {
       "  docker save llm:v1 >llm.tar && coldstart image pack docker-archive:llm.tar -t llm:v1\n"
       "  coldstart image unpack llm:v1 ./copy");
   add_pack(*image, session);
+  add_image_optimize(*image, session);
 
   image->add_subcommand("ls", "List images")->callback([&session] { list(session); });
 

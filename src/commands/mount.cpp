@@ -49,9 +49,11 @@ void mount_image(Session& session, const MountArguments& arguments) {
   const Ref ref = store->resolve(RefKind::image, arguments.reference);
   // Until the server has its own lease nothing may take the image away.
   const Store::Lease lease = store->lease("mount", {{RefKind::image, ref.digest}});
+  MountOptions options = arguments.options;
+  if (!options.record.empty()) options.record = std::filesystem::absolute(options.record);
   FuseMount mount(arguments.folder, "coldstart:" + ref.name.text());
-  Child server = start_image_server(mount, store->root(), ref.digest, session.cancel, arguments.foreground,
-                                    arguments.options);
+  Child server =
+      start_image_server(mount, store->root(), ref.digest, session.cancel, arguments.foreground, options);
   const double seconds = span.end();
   session.console.result(OrderedJson{
       {"mountpoint", mount.folder().string()}, {"digest", ref.digest.text()}, {"seconds", seconds}});
@@ -130,6 +132,10 @@ void add_mount(CLI::App& app, Session& session) {
                    "Where the image is, if it is not here: read lazily from there")
       ->type_name("URL");
   arguments->access.add_to(*command);
+  command
+      ->add_option("--record", arguments->options.record,
+                   "Write what is read, in order, to this file; for 'image pack --trace'")
+      ->type_name("FILE");
   add_mount_stat(*command, session);
   command->require_subcommand(0, 1);
   command->callback([&session, arguments, command] {

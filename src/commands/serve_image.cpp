@@ -12,6 +12,8 @@
 #include "core/image/image.h"
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/keeper.h"
+#include "core/imagefs/metadata_cache.h"
+#include "core/imagefs/mount_table.h"
 
 namespace coldstart {
 
@@ -87,9 +89,13 @@ void serve(Session& session, const Arguments& arguments) {
     const Fd hangups = take_hangups();
     const Either stop(session.cancel.fd(), hangups.get());
     const Held held(session, arguments);
-    const ImageReader image = open_image(*held.store, read_image_manifest(*held.store, held.digest));
+    const ImageManifest manifest = read_image_manifest(*held.store, held.digest);
+    FileCache cache(held.store->root(), arguments.mount.cache_bytes);
+    const ImageReader image = open_cached_image(*held.store, cache, manifest);
     ServeOptions options;
+    if (arguments.mount.prefetch != Prefetch::none) options.trace = read_trace(*held.store, manifest, image);
     options.mount = arguments.mount;
+    options.manifest = manifest;
     options.stop_fd = stop.fd();
     options.state_fd = state.get();
     options.opens_fd = opens.get();
@@ -127,6 +133,7 @@ CLI::App* add_process(CLI::App& app, const char* name, const char* what,
   command->add_option("--prefetch", arguments->mount.prefetch, "What to cache")
       ->transform(CLI::CheckedTransformer(prefetch_names));
   command->add_option("--cache-size", arguments->mount.cache_bytes, "Of the disk cache; 0: as by default");
+  command->add_option("--record", arguments->mount.record, "Where to write what is read; empty: nowhere");
   command->add_option("--fuse-fd", arguments->fuse_fd, "The descriptor of the mount")->required();
   command->add_option("--ready-fd", arguments->ready_fd, "Told when the mount is usable")->required();
   return command;

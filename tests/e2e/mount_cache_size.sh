@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout 300
 # The disk cache stays within --cache-size, and a disk that is full keeps nobody from reading (fault 2).
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

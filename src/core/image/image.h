@@ -18,13 +18,15 @@
 namespace coldstart {
 
 /// {"format": "coldstart image 1", "blob": {"bytes": …, "chunks": ["sha256:…", …]}, "files": …, "bytes": …,
-///  "config": {…}}. No time and no name, so that the same tree always has the same digest.
+///  "config": {…}, "trace": "sha256:…"}, the last only if there is one. No time and no name, so that the same
+/// tree always has the same digest.
 struct ImageManifest {
   std::vector<Digest> blob_chunks;
   uint64_t blob_bytes = 0;
   uint64_t files = 0;  ///< inodes
   uint64_t bytes = 0;  ///< of file content
   ImageConfig config;
+  std::optional<Digest> trace;  ///< what a start reads (trace.h)
 
   std::string to_json() const;
   static ImageManifest from_json(std::string_view text, const std::string& document);

@@ -33,11 +33,12 @@ ImageConfig config_from_json(const Json& json, const std::string& document) {
 std::string ImageManifest::to_json() const {
   Json blob_digests = Json::array();
   for (const Digest& d : blob_chunks) blob_digests.push_back(d.text());
-  const Json json = {{"format", format_name},
-                     {"blob", {{"bytes", blob_bytes}, {"chunks", std::move(blob_digests)}}},
-                     {"files", files},
-                     {"bytes", bytes},
-                     {"config", config_to_json(config)}};
+  Json json = {{"format", format_name},
+               {"blob", {{"bytes", blob_bytes}, {"chunks", std::move(blob_digests)}}},
+               {"files", files},
+               {"bytes", bytes},
+               {"config", config_to_json(config)}};
+  if (trace) json["trace"] = trace->text();
   return json.dump();
 }
 
@@ -61,6 +62,10 @@ ImageManifest ImageManifest::from_json(std::string_view text, const std::string&
   m.files = field<uint64_t>(json, "files", document);
   m.bytes = field<uint64_t>(json, "bytes", document);
   m.config = config_from_json(field<Json>(json, "config", document), document);
+  if (json.contains("trace")) {
+    m.trace = Digest::parse(field<std::string>(json, "trace", document));
+    if (!m.trace) throw Error::corrupt(document + ": 'trace' is no digest");
+  }
   return m;
 }
 
@@ -91,6 +96,7 @@ ImageReader open_image(Store& store, const ImageManifest& manifest) {
 void walk_image(Store& store, const Digest& image, std::vector<Digest>& out) {
   const ImageManifest manifest = read_image_manifest(store, image);
   out.insert(out.end(), manifest.blob_chunks.begin(), manifest.blob_chunks.end());
+  if (manifest.trace) out.push_back(*manifest.trace);
   const ImageReader reader = open_image(store, manifest);
   for (const ChunkRecord& chunk : reader.chunks()) out.push_back(ImageReader::digest(chunk));
 }

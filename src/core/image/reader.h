@@ -20,10 +20,14 @@ class ImageReader {
  public:
   /// Owns `blob`. Throws Error::corrupt naming what is wrong and where.
   explicit ImageReader(Bytes blob);
-  explicit ImageReader(FileMapping blob);
+  /// A mapping whose records were checked `before`, by this program and in this form, is only looked at from
+  /// outside.
+  enum class Checked { now, before };
+  explicit ImageReader(FileMapping blob, Checked checked = Checked::now);
   ImageReader(ImageReader&&) noexcept = default;
   ImageReader& operator=(ImageReader&&) noexcept = default;
 
+  ByteSpan blob() const { return blob_; }
   uint32_t inode_count() const;  ///< inodes are 1 … inode_count()
   uint64_t total_bytes() const;
   const InodeRecord& inode(uint32_t number) const;  ///< `number` must be in range
@@ -55,7 +59,7 @@ class ImageReader {
   Xattr xattr(const XattrRecord& attribute) const;
 
  private:
-  void open();
+  void open(Checked checked);
   std::variant<Bytes, FileMapping> owner_;
   ByteSpan blob_;
   std::span<const InodeRecord> inodes_;

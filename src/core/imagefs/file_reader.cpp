@@ -35,6 +35,7 @@ Gather FileReader::read(uint32_t inode, uint64_t offset, size_t size) {
   const auto extents = image_.extents(file, offset, end - offset);
   const std::shared_ptr<const DiskTier::File> on_disk = disk_ != nullptr ? disk_->find(inode) : nullptr;
   if (!on_disk) load_rest(extents);
+  result.cached_whole = on_disk && on_disk->complete();
   for (const ExtentRecord& extent : extents) {
     if (extent.offset > at) {
       add_zeros(result, extent.offset - at);

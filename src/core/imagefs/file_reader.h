@@ -21,6 +21,7 @@ struct Gather {
   std::vector<iovec> pieces;
   std::vector<Chunk> chunks;
   size_t bytes = 0;
+  bool cached_whole = false;  ///< the file is complete on the local disk
 };
 
 /// Thread-safe. All that it is given must outlive it.

@@ -4,7 +4,7 @@
 #include <cerrno>
 
 #include <linux/ioprio.h>
-#include <sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,8 +28,9 @@ constexpr uint64_t at_once = 1 << 20;  // files up to this size are cached in on
 
 /// Of the calling thread, for processor and disk. Where it is not allowed, it is not needed for being right.
 void take_lowest_priority() {
-  const sched_param parameters{};
-  if (::sched_setscheduler(0, SCHED_IDLE, &parameters) != 0) log::debug("cannot lower the filler's priority");
+  // Not SCHED_IDLE: on a busy machine a thread of that class may hold a lock for seconds.
+  if (::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 19) != 0)
+    log::debug("cannot lower the filler's priority");
   if (::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)) != 0)
     log::debug("cannot lower the filler's disk priority");
 }
@@ -41,7 +42,8 @@ Error full() {
 }  // namespace
 
 Filler::Filler(const ImageReader& image, Store& store, FileCache& cache, ChunkCache& chunks,
-               const ReaderActivity& readers, ImageMetrics& metrics, Prefetch prefetch)
+               const ReaderActivity& readers, ImageMetrics& metrics, Prefetch prefetch,
+               std::function<void()> first)
     : image_(image),
       store_(store),
       cache_(cache),
@@ -49,6 +51,7 @@ Filler::Filler(const ImageReader& image, Store& store, FileCache& cache, ChunkCa
       readers_(readers),
       metrics_(metrics),
       prefetch_(prefetch),
+      first_(std::move(first)),
       queued_(size_t{image.inode_count()} + 1) {
   if (prefetch_ != Prefetch::none) thread_ = std::thread([this] { work(); });
 }
@@ -77,7 +80,7 @@ void Filler::want(uint32_t inode) {
 }
 
 /// Waits for a file to fill. False: it is time to end.
-bool Filler::next(uint32_t& inode) {
+bool Filler::next(Job& job) {
   std::unique_lock lock(mutex_);
   const auto first_try = Clock::now();
   while (!stop_) {
@@ -88,15 +91,16 @@ bool Filler::next(uint32_t& inode) {
     if (more && now < resume) {
       wake_.wait_until(lock, resume);
     } else if (!queue_.empty()) {
-      inode = queue_.front();
+      job = {queue_.front(), prefetch_ == Prefetch::all};
       queue_.pop_front();
-      queued_[inode] = false;
+      queued_[job.inode] = false;
       return true;
     } else if (more && cache_.bytes() > cache_.limit() / 8 * 7) {
       next_of_all_ = image_.inode_count() + 1;  // what was opened must not go to make room for what was not
     } else if (more) {
-      inode = next_of_all_++;
-      if (S_ISREG(image_.inode(inode).mode) && image_.inode(inode).size > 0) return true;
+      job = {next_of_all_++, true};
+      const InodeRecord& file = image_.inode(job.inode);
+      if (S_ISREG(file.mode) && file.size > 0) return true;
     } else if (to_harden_) {
       if (wake_.wait_for(lock, harden_delay) == std::cv_status::no_timeout) continue;
       to_harden_ = false;
@@ -112,62 +116,129 @@ bool Filler::next(uint32_t& inode) {
 
 void Filler::work() {
   take_lowest_priority();
-  uint32_t inode = 0;
-  while (next(inode)) fill_logged(inode);
+  try {
+    if (first_) first_();
+  } catch (const std::exception& e) {
+    log::warn("{}", e.what());
+  }
+  Job job{};
+  while (next(job)) fill_logged(job);
 }
 
-void Filler::fill_logged(uint32_t inode) noexcept {
+void Filler::fill_logged(const Job& job) noexcept {
   bool pause = false;
   try {
-    const bool done = fill(inode);
+    const bool done = fill(job);
     const std::lock_guard lock(mutex_);
     to_harden_ = to_harden_ || done;
     return;
   } catch (const Error& e) {
     // A reader will get a right answer, or this same error.
-    log::warn("cannot cache file {} of the image: {}", inode, e.what());
+    log::warn("cannot cache file {} of the image: {}", job.inode, e.what());
     pause = e.error_number() == ENOSPC || e.error_number() == EDQUOT || e.error_number() == EROFS;
   } catch (const std::exception& e) {
-    log::warn("cannot cache file {} of the image: {}", inode, e.what());
+    log::warn("cannot cache file {} of the image: {}", job.inode, e.what());
   }
   if (!pause) return;
   const std::lock_guard lock(mutex_);
   pause_until_ = Clock::now() + pause_when_full;
 }
 
-bool Filler::fill(uint32_t inode) {
-  const InodeRecord& file = image_.inode(inode);
+bool Filler::fill(const Job& job) {
+  const InodeRecord& file = image_.inode(job.inode);
   const Digest content = content_name(image_, file);
-  if (cache_.find(content, file.size)) return true;
+  if (cache_.find(content, file.size)) return false;
   const uint64_t bytes = content_disk_bytes(image_, file);
   if (bytes > cache_.limit() / 2) return false;  // it would push out everything else
-  const bool done = bytes <= at_once ? fill_at_once(file, content) : fill_by_chunk(file, content);
-  if (done) {
-    metrics_.cached_files.fetch_add(1, std::memory_order_relaxed);
-    metrics_.cached_bytes.fetch_add(bytes, std::memory_order_relaxed);
-  }
-  return done;
+  return bytes <= at_once ? fill_at_once(job, content) : fill_by_chunk(job, content);
 }
 
-Chunk Filler::bytes_of(const ChunkRecord& chunk) {
+/// Null if it may not come from afar and is not near.
+Chunk Filler::bytes_of(const ChunkRecord& chunk, bool from_afar) {
   const Digest digest = ImageReader::digest(chunk);
   if (Chunk known = chunks_.peek(digest)) return known;
+  if (!from_afar && !store_.has_here(digest)) return nullptr;
   auto bytes = std::make_shared<Bytes>(store_.read(digest));
   if (bytes->size() != chunk.length)
     throw Error::corrupt("the chunk " + digest.text() + " is not as long as the image says");
   return bytes;
 }
 
-bool Filler::fill_at_once(const InodeRecord& file, const Digest& content) {
-  if (!cache_.reserve(content_disk_bytes(image_, file))) throw full();
+bool Filler::fill_at_once(const Job& job, const Digest& content) {
+  const InodeRecord& file = image_.inode(job.inode);
+  const uint64_t bytes = content_disk_bytes(image_, file);
   std::vector<Chunk> chunks;
   std::vector<FileCache::Piece> pieces;
   for (const ExtentRecord& extent : image_.extents(file)) {
-    chunks.push_back(bytes_of(image_.chunks()[extent.chunk]));
+    chunks.push_back(bytes_of(image_.chunks()[extent.chunk], job.from_afar));
+    if (!chunks.back()) return false;
     pieces.push_back({extent.offset, *chunks.back()});
   }
+  if (!cache_.reserve(bytes)) throw full();
   cache_.put(content, file.size, pieces);
+  metrics_.cached_files.fetch_add(1, std::memory_order_relaxed);
+  metrics_.cached_bytes.fetch_add(bytes, std::memory_order_relaxed);
   return true;
+}
+
+/// Null if another process is at it.
+std::shared_ptr<Filler::Large> Filler::large(uint32_t inode, const Digest& content) {
+  const InodeRecord& file = image_.inode(inode);
+  const std::lock_guard lock(mutex_);
+  if (auto known = large_[inode].lock(); known && !known->sealed) return known;
+  auto fresh = std::make_shared<Large>();
+  fresh->content = content;
+  fresh->partial = cache_.partial(content, file.size, image_.extents(file).size(), true);
+  if (!fresh->partial->lock()) return nullptr;
+  large_[inode] = fresh;
+  return fresh;
+}
+
+/// Adds a chunk unless it is there, and seals the file if it was the last one.
+bool Filler::add_chunk(Large& large, const InodeRecord& file, size_t index, const Chunk& bytes) {
+  const std::lock_guard lock(large.mutex);
+  if (large.sealed) return true;
+  if (bytes && !large.partial->has(index)) {
+    const uint64_t size = (bytes->size() + 4095) / 4096 * 4096;
+    if (!cache_.reserve(size)) throw full();
+    large.partial->write(index, image_.extents(file)[index].offset, *bytes);
+    metrics_.cached_bytes.fetch_add(size, std::memory_order_relaxed);
+  }
+  if (!large.partial->complete()) return false;
+  cache_.seal(large.content, *large.partial);
+  metrics_.cached_files.fetch_add(1, std::memory_order_relaxed);
+  return large.sealed = true;
+}
+
+bool Filler::fill_by_chunk(const Job& job, const Digest& content) {
+  const InodeRecord& file = image_.inode(job.inode);
+  const std::shared_ptr<Large> filling = large(job.inode, content);
+  if (!filling) return false;
+  const auto extents = image_.extents(file);
+  bool done = false;
+  for (size_t i = 0; i < extents.size() && !done; ++i) {
+    if (!rest()) return false;
+    const Chunk bytes =
+        filling->partial->has(i) ? nullptr : bytes_of(image_.chunks()[extents[i].chunk], job.from_afar);
+    done = add_chunk(*filling, file, i, bytes);
+  }
+  return done;
+}
+
+void Filler::fill_now(uint32_t inode, uint32_t first, uint32_t count) {
+  const InodeRecord& file = image_.inode(inode);
+  const Digest content = content_name(image_, file);
+  if (cache_.find(content, file.size)) return;
+  const Job job{inode, true};
+  if (content_disk_bytes(image_, file) <= at_once) {
+    fill_at_once(job, content);
+  } else if (const std::shared_ptr<Large> filling = large(inode, content)) {
+    for (uint32_t i = first; i < first + count && !stop_; ++i)
+      if (!filling->partial->has(i))
+        add_chunk(*filling, file, i, bytes_of(image_.chunks()[image_.extents(file)[i].chunk], true));
+  }
+  const std::lock_guard lock(mutex_);
+  to_harden_ = true;
 }
 
 /// Lets readers that wait for chunks go first, for a moment. False: it is time to end.
@@ -176,22 +247,6 @@ bool Filler::rest() {
   const auto rest_from = readers_.last() + quiet;
   if (Clock::now() < rest_from) wake_.wait_for(lock, between_chunks, [&] { return stop_.load(); });
   return !stop_;
-}
-
-bool Filler::fill_by_chunk(const InodeRecord& file, const Digest& content) {
-  const auto extents = image_.extents(file);
-  const auto partial = cache_.partial(content, file.size, extents.size(), true);
-  if (!partial->lock()) return false;
-  for (size_t i = 0; i < extents.size(); ++i) {
-    if (!rest()) return false;
-    if (partial->has(i)) continue;
-    const ChunkRecord& record = image_.chunks()[extents[i].chunk];
-    if (!cache_.reserve((record.length + 4095) / 4096 * 4096)) throw full();
-    const Chunk chunk = bytes_of(record);
-    partial->write(i, extents[i].offset, *chunk);
-  }
-  cache_.seal(content, *partial);
-  return true;
 }
 
 }  // namespace coldstart

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -39,8 +40,10 @@ class ReaderActivity {
 /// Thread-safe. All that it is given must outlive it.
 class Filler {
  public:
+  /// `first` is done before any file, with the same priority.
   Filler(const ImageReader& image, Store& store, FileCache& cache, ChunkCache& chunks,
-         const ReaderActivity& readers, ImageMetrics& metrics, Prefetch prefetch);
+         const ReaderActivity& readers, ImageMetrics& metrics, Prefetch prefetch,
+         std::function<void()> first = {});
   Filler(const Filler&) = delete;
   Filler& operator=(const Filler&) = delete;
   /// Leaves what it is at within a chunk.
@@ -48,18 +51,35 @@ class Filler {
 
   /// A file was opened, or read, that is not complete in the cache. Cheap.
   void want(uint32_t inode);
-  /// Fills one file now, on the calling thread. False if it could not be, for now. Throws Error.
-  bool fill(uint32_t inode);
+  /// Brings these extents of a file into the cache now, on the calling thread, from wherever they are; a
+  /// small file whole. Throws Error.
+  void fill_now(uint32_t inode, uint32_t first, uint32_t count);
 
  private:
   using Clock = ReaderActivity::Clock;
 
+  /// A large file on its way, locked for this process; shared by the threads that fill it.
+  struct Large {
+    Digest content;
+    std::unique_ptr<PartialFile> partial;
+    std::mutex mutex;  // for write() and what follows it
+    bool sealed = false;
+  };
+  /// What is to be filled, and from where.
+  struct Job {
+    uint32_t inode;
+    bool from_afar;  ///< what no pack here has is fetched; else it is left out
+  };
+
   void work();
-  bool next(uint32_t& inode);
-  void fill_logged(uint32_t inode) noexcept;
-  bool fill_at_once(const InodeRecord& file, const Digest& content);
-  bool fill_by_chunk(const InodeRecord& file, const Digest& content);
-  Chunk bytes_of(const ChunkRecord& chunk);
+  bool next(Job& job);
+  void fill_logged(const Job& job) noexcept;
+  bool fill(const Job& job);
+  bool fill_at_once(const Job& job, const Digest& content);
+  bool fill_by_chunk(const Job& job, const Digest& content);
+  bool add_chunk(Large& large, const InodeRecord& file, size_t index, const Chunk& bytes);
+  std::shared_ptr<Large> large(uint32_t inode, const Digest& content);
+  Chunk bytes_of(const ChunkRecord& chunk, bool from_afar);
   bool rest();
 
   const ImageReader& image_;
@@ -69,12 +89,14 @@ class Filler {
   const ReaderActivity& readers_;
   ImageMetrics& metrics_;
   const Prefetch prefetch_;
+  const std::function<void()> first_;
   std::atomic<bool> stop_{false};
   std::mutex mutex_;  // guards all below
   std::condition_variable wake_;
   std::deque<uint32_t> queue_;
   std::vector<bool> queued_;  // by inode
   uint32_t next_of_all_ = root_inode;
+  std::map<uint32_t, std::weak_ptr<Large>> large_;  // by inode
   bool to_harden_ = false;
   Clock::time_point pause_until_{};  // the disk is full
   std::thread thread_;               // last: it uses all above

@@ -16,6 +16,7 @@
 #include "core/base/fd.h"
 #include "core/base/subprocess.h"
 #include "core/image/reader.h"
+#include "core/image/trace.h"
 #include "core/imagefs/prefetch.h"
 #include "core/store/store.h"
 
@@ -47,10 +48,15 @@ class FuseMount {
 struct MountOptions {
   Prefetch prefetch = Prefetch::opened;
   uint64_t cache_bytes = 0;  ///< on disk, for all mounts of the store; 0: a quarter of the file system
+  /// Where to write what is read (core/image/trace.h), absolute; empty: nowhere. Nothing is passed through
+  /// meanwhile.
+  std::filesystem::path record;
 };
 
 struct ServeOptions {
   MountOptions mount;
+  AccessTrace trace;       ///< to be fetched ahead
+  ImageManifest manifest;  ///< the image's
   unsigned threads = 8;
   size_t memory_bytes = size_t{32} << 20;  ///< of decompressed chunks
   /// Becomes readable when the server must end although the mount is still there; -1: never.

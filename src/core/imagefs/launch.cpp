@@ -96,11 +96,27 @@ fs::path image_server_log(const fs::path& store_root) {
 
 Child start_serving(const ServerStart& start, const CancelToken& cancel) {
   return start_ready(
-      {start.program, "--store", start.store_root.string(), "serve-image", "--fuse-fd",
-       std::to_string(their_fuse_fd), "--ready-fd", std::to_string(their_ready_fd), "--state-fd",
-       std::to_string(their_state_fd), "--opens-fd", std::to_string(their_opens_fd), "--prefetch",
-       to_string(start.mount.prefetch), "--cache-size", std::to_string(start.mount.cache_bytes),
-       "--mountpoint", start.folder.string(), start.image.text()},
+      {start.program,
+       "--store",
+       start.store_root.string(),
+       "serve-image",
+       "--fuse-fd",
+       std::to_string(their_fuse_fd),
+       "--ready-fd",
+       std::to_string(their_ready_fd),
+       "--state-fd",
+       std::to_string(their_state_fd),
+       "--opens-fd",
+       std::to_string(their_opens_fd),
+       "--prefetch",
+       to_string(start.mount.prefetch),
+       "--cache-size",
+       std::to_string(start.mount.cache_bytes),
+       "--record",
+       start.mount.record.string(),
+       "--mountpoint",
+       start.folder.string(),
+       start.image.text()},
       {{start.fuse_fd, their_fuse_fd}, {start.state_fd, their_state_fd}, {start.opens_fd, their_opens_fd}},
       start.die_with_us, cancel);
 }
@@ -120,11 +136,14 @@ Child start_image_server(const FuseMount& mount, const fs::path& store_root, con
                                    "--prefetch",
                                    to_string(options.prefetch),
                                    "--cache-size",
-                                   std::to_string(options.cache_bytes)};
+                                   std::to_string(options.cache_bytes),
+                                   "--record",
+                                   options.record.string()};
   if (die_with_us) argv.emplace_back("--die-together");
   argv.push_back(image.text());
   Child keeper = start_ready(std::move(argv), {{mount.fd(), their_fuse_fd}}, die_with_us, cancel);
-  raise_readahead(mount.folder());
+  // A trace should name what was asked for, and not much beside.
+  if (options.record.empty()) raise_readahead(mount.folder());
   return keeper;
 }
 

@@ -221,6 +221,8 @@ void ImageOperations::opendir(fuse_req_t request, fuse_file_info info) {
 void ImageOperations::read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset) {
   const InodeRecord& r = record(inode);
   if (!S_ISREG(r.mode)) throw Refusal{EINVAL};
+  if (parts_.recorder != nullptr)
+    parts_.recorder->note(static_cast<uint32_t>(inode), static_cast<uint64_t>(offset), size);
   Gather gather;
   try {
     gather = files_.read(static_cast<uint32_t>(inode), static_cast<uint64_t>(offset), size);
@@ -229,7 +231,7 @@ void ImageOperations::read(fuse_req_t request, fuse_ino_t inode, size_t size, of
     throw e.in("cannot read " + path_in_image(image_, static_cast<uint32_t>(inode)));
   }
   fuse_reply_iov(request, gather.pieces.data(), static_cast<int>(gather.pieces.size()));
-  if (!passes_through_) parts_.filler.want(static_cast<uint32_t>(inode));
+  if (!passes_through_ && !gather.cached_whole) parts_.filler.want(static_cast<uint32_t>(inode));
 }
 
 void ImageOperations::readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, bool plus) {

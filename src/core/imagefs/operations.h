@@ -9,6 +9,7 @@
 #include "core/imagefs/open_table.h"
 #include "core/imagefs/passthrough.h"
 #include "core/imagefs/session.h"
+#include "core/imagefs/trace_recorder.h"
 
 namespace coldstart {
 
@@ -21,6 +22,7 @@ struct ServingParts {
   OpenTable& opens;
   Passthrough& passthrough;
   ImageMetrics& metrics;
+  TraceRecorder* recorder;  ///< or null
 };
 
 /// The user data of the FuseSession. Thread-safe.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/imagefs/passthrough.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 

@@ -20,7 +20,9 @@
 #include "core/base/log.h"
 #include "core/imagefs/greeting.h"
 #include "core/imagefs/imagefs.h"
+#include "core/imagefs/metadata_cache.h"
 #include "core/imagefs/operations.h"
+#include "core/imagefs/trace_prefetch.h"
 
 namespace coldstart {
 
@@ -159,15 +161,19 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   DiskTier disk(image, cache);
   ReaderActivity readers;
   ChunkCache chunks(options.memory_bytes, ChunkLoader(store, metrics, readers));
-  Filler filler(image, store, cache, chunks, readers, metrics, options.mount.prefetch);
+  Filler filler(image, store, cache, chunks, readers, metrics, options.mount.prefetch,
+                [&] { keep_metadata(cache, options.manifest, image); });
   FileReader files(image, chunks, &disk, metrics);
   OpenTable opens(image.inode_count(), options.opens_fd);
-  Passthrough passthrough(fuse_fd, true);
-  ImageOperations operations({image, files, cache, filler, opens, passthrough, metrics});
-  GreetingHook greeting(options.state_fd);
-  FuseSession session(fuse_fd, ImageOperations::table(), &operations, {&passthrough, &greeting});
   const std::optional<Greeting> before =
       options.state_fd >= 0 ? read_greeting(options.state_fd) : std::nullopt;
+  std::optional<TraceRecorder> recorder;
+  if (!options.mount.record.empty()) recorder.emplace(image, options.mount.record, before.has_value());
+  Passthrough passthrough(fuse_fd, !recorder);
+  ImageOperations operations(
+      {image, files, cache, filler, opens, passthrough, metrics, recorder ? &*recorder : nullptr});
+  GreetingHook greeting(options.state_fd);
+  FuseSession session(fuse_fd, ImageOperations::table(), &operations, {&passthrough, &greeting});
   if (before) {
     take_over(session, greeting, *before, fuse_fd);
   } else {
@@ -177,6 +183,7 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   }
   operations.probe_passthrough();
   ready();
+  const TracePrefetch ahead(image, store, filler, options.trace);
   Crew crew(session);
   crew.start(options.threads);
   wait_for(crew.ended_fd(), options.stop_fd);

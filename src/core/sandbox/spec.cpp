@@ -22,6 +22,7 @@ OrderedJson ReplicaSpec::to_json() const {
           {"name", name},
           {"source", source},
           {"image", image ? image->text() : ""},
+          {"record", record},
           {"rootfs", rootfs},
           {"binds", std::move(bound)},
           {"net", to_text(net)},
@@ -52,6 +53,7 @@ ReplicaSpec ReplicaSpec::from_json(const Json& json, const std::string& document
     s.image = Digest::parse(image);
     if (!s.image) throw Error::corrupt(document + ": not a digest: " + image);
   }
+  s.record = field<std::string>(json, "record", document);
   s.rootfs = field<std::string>(json, "rootfs", document);
   for (const Json& b : field<Json>(json, "binds", document))
     s.binds.push_back({field<std::string>(b, "source", document), field<std::string>(b, "target", document),

@@ -156,7 +156,9 @@ void Life::mount_image() {
   if (!spec_.image) return;
   stage("image.mount", [&] {
     image_.emplace(scratch_.path() / "image", "coldstart:" + spec_.image->text());
-    image_server_ = start_image_server(*image_, spec_.store, *spec_.image, op_.cancel, true);
+    MountOptions options;
+    options.record = spec_.record;
+    image_server_ = start_image_server(*image_, spec_.store, *spec_.image, op_.cancel, true, options);
   });
 }
 

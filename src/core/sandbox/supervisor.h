@@ -30,6 +30,7 @@ struct ReplicaSpec {
   std::string name;              ///< or empty
   std::string source;            ///< what `ps` shows as its image
   std::optional<Digest> image;   ///< the root's lower tree; or
+  std::filesystem::path record;  ///< where to write what is read of the image; empty: nowhere
   std::filesystem::path rootfs;  ///< this folder; or, both empty, the host's root
   std::vector<Bind> binds;
   Net net = Net::host;
