@@ -86,6 +86,7 @@ constexpr Entry entries[] = {
     {"Snapshots", add_restore},
     {"Snapshots", add_bench},
     {"Pool", add_pool},
+    {"Pool", add_launch},
     {"Remotes", add_push},
     {"Remotes", add_pull},
     {"Store and host", add_store},

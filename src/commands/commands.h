@@ -17,6 +17,7 @@ void add_gpu_controller(CLI::App& app, Session& session);
 void add_image(CLI::App& app, Session& session);
 /// `image optimize`: to the command `image`.
 void add_image_optimize(CLI::App& image, Session& session);
+void add_launch(CLI::App& app, Session& session);
 void add_lazy_pages(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_mount(CLI::App& app, Session& session);

@@ -75,6 +75,10 @@ void ReplicaOptions::add_surroundings(CLI::App& command) {
 void ReplicaOptions::add_place(CLI::App& command) {
   command.add_option("--name", name, "Name of the replica, for ps, logs, stop and exec")->type_name("NAME");
   add_surroundings(command);
+  add_publish(command);
+}
+
+void ReplicaOptions::add_publish(CLI::App& command) {
   command
       .add_option("-p,--publish", ports,
                   "Port of the host that leads inside, with --net private (repeatable)")

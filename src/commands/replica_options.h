@@ -32,7 +32,9 @@ struct ReplicaOptions {
   void add_root(CLI::App& command);
   /// --net, --bind.
   void add_surroundings(CLI::App& command);
-  /// These and --name, -p.
+  /// -p.
+  void add_publish(CLI::App& command);
+  /// All of these and --name.
   void add_place(CLI::App& command);
 
   std::optional<Net> chosen_net() const;

@@ -13,9 +13,9 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
+#include "core/base/process_tree.h"
 #include "core/checkpoint/criu_worker.h"
 #include "core/checkpoint/images.h"
-#include "core/checkpoint/process_tree.h"
 
 namespace coldstart {
 

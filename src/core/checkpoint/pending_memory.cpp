@@ -6,7 +6,7 @@
 #include <sstream>
 #include <string>
 
-#include "core/checkpoint/process_tree.h"
+#include "core/base/process_tree.h"
 
 namespace coldstart {
 

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
-#include "core/checkpoint/process_tree.h"
+#include "core/base/process_tree.h"
 #include "core/checkpoint/tree_sockets.h"
 
 namespace coldstart {

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 
 #include "core/base/log.h"
-#include "core/checkpoint/process_tree.h"
+#include "core/base/process_tree.h"
 
 namespace coldstart {
 

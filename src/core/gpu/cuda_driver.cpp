@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "core/checkpoint/process_tree.h"
+#include "core/base/process_tree.h"
 
 namespace coldstart {
 

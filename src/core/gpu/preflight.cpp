@@ -10,8 +10,8 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/process_tree.h"
 #include "core/checkpoint/host_facts.h"
-#include "core/checkpoint/process_tree.h"
 
 namespace coldstart {
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
+#include "core/base/process_tree.h"
 #include "core/base/subprocess.h"
-#include "core/checkpoint/process_tree.h"
 
 namespace coldstart {
 

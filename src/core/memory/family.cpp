@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
-#include "core/checkpoint/process_tree.h"
+#include "core/base/process_tree.h"
 
 namespace coldstart {
 

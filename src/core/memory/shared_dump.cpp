@@ -17,8 +17,8 @@
 #include "core/base/error.h"
 #include "core/base/fd.h"
 #include "core/base/files.h"
+#include "core/base/process_tree.h"
 #include "core/checkpoint/images.h"
-#include "core/checkpoint/process_tree.h"
 #include "core/memory/memory_tier.h"
 #include "core/memory/pending_pages.h"
 

@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "core/base/process_tree.h"
 #include "core/checkpoint/preflight.h"
-#include "core/checkpoint/process_tree.h"
 #include "core/gpu/preflight.h"
 
 namespace coldstart {

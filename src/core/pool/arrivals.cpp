@@ -62,7 +62,7 @@ std::optional<double> zone_of(std::string_view text) {
   rest.remove_prefix(2);
   skip(rest, ":");
   if (!eat(first, hours) || (!rest.empty() && !eat(rest, minutes)) || !rest.empty()) return std::nullopt;
-  return sign * (hours * 3600 + minutes * 60);
+  return sign * (hours * 3600.0 + minutes * 60.0);
 }
 
 /// ISO 8601 as databases and load balancers write it.
@@ -82,7 +82,7 @@ std::optional<double> date_and_time(std::string_view text) {
                                          std::chrono::day(day_of_month)};
   if (!zone || !date.ok()) return std::nullopt;
   const auto days = std::chrono::sys_days(date).time_since_epoch().count();
-  return static_cast<double>(days) * day + hour * 3600 + minute * 60 + second - *zone;
+  return static_cast<double>(days) * day + hour * 3600.0 + minute * 60.0 + second - *zone;
 }
 
 std::optional<double> time_of(std::string_view text) {

@@ -17,6 +17,8 @@ namespace coldstart {
 CallerLink::CallerLink(Fd socket, CancelToken& cancel)
     : socket_(std::move(socket)),
       stop_(check(::eventfd(0, EFD_CLOEXEC), "cannot make an eventfd")),
+      orders_ready_(
+          check(::eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE | EFD_NONBLOCK), "cannot make an eventfd")),
       cancel_(cancel),
       thread_([this] { listen(); }) {}
 
@@ -37,14 +39,35 @@ void CallerLink::forward_signals_to(int pidfd) {
   target_ = pidfd;
 }
 
-bool CallerLink::take(std::string_view message) {
-  const Json json = parse_json(message, "the caller's message");
-  if (json.contains("detach")) return false;
-  const int signal = field<int>(json, "signal", "the caller's message");
+std::string CallerLink::take_order() {
   const std::lock_guard lock(mutex_);
+  uint64_t one = 0;
+  [[maybe_unused]] const ssize_t n = ::read(orders_ready_.get(), &one, sizeof one);  // not there: 0 orders
+  if (orders_.empty()) return {};
+  std::string order = std::move(orders_.front());
+  orders_.pop_front();
+  return order;
+}
+
+void CallerLink::take(std::string_view message) {
+  constexpr size_t most_orders = 64;
+  const std::string document = "the caller's message";
+  const Json json = parse_json(message, document);
+  if (json.contains("detach")) {
+    detached_ = field<bool>(json, "detach", document);
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  if (json.contains("order")) {
+    if (orders_.size() >= most_orders) throw Error("the caller orders more than is done");
+    orders_.push_back(field<std::string>(json, "order", document));
+    const uint64_t one = 1;
+    check(::write(orders_ready_.get(), &one, sizeof one), "cannot hand an order on");
+    return;
+  }
+  const int signal = field<int>(json, "signal", document);
   if (target_ >= 0 && ::syscall(SYS_pidfd_send_signal, target_, signal, nullptr, 0) != 0 && errno != ESRCH)
     log::warn("cannot forward signal {}", signal);
-  return true;
 }
 
 void CallerLink::listen() {
@@ -56,12 +79,15 @@ void CallerLink::listen() {
     const ssize_t n = ::recv(socket_.get(), buffer, sizeof buffer, 0);
     if (n < 0 && errno == EINTR) continue;
     try {
-      if (n > 0 && take({buffer, static_cast<size_t>(n)})) continue;
-      if (n > 0) return;
+      if (n > 0) {
+        take({buffer, static_cast<size_t>(n)});
+        continue;
+      }
     } catch (const Error& e) {
       log::warn("{}", e.message());
       continue;
     }
+    if (detached_) return;
     gone_ = true;
     cancel_.cancel();
     return;

@@ -3,7 +3,9 @@
 // The supervisor's end of the socket to its caller (front.h has the messages).
 
 #include <atomic>
+#include <deque>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "core/base/cancel.h"
@@ -13,7 +15,8 @@
 namespace coldstart {
 
 /// Tells the caller what happens, and listens to it with a thread of its own: a signal is sent on to the main
-/// process; when the caller is gone without having detached, `cancel` is cancelled.
+/// process; what else is ordered waits to be taken; when the caller is gone without having detached, `cancel`
+/// is cancelled.
 class CallerLink {
  public:
   CallerLink(Fd socket, CancelToken& cancel);
@@ -24,19 +27,26 @@ class CallerLink {
   void send(const OrderedJson& message);
   /// To whom signals go from now on: a pidfd, which must stay open until another is set; -1: nobody.
   void forward_signals_to(int pidfd);
+  /// Readable while orders wait: for poll(2).
+  int orders_fd() const { return orders_ready_.get(); }
+  /// The oldest order that waits ("freeze", "thaw", "go"); empty if none. Thread-safe.
+  std::string take_order();
   /// True if we end because the caller went away.
   bool caller_gone() const { return gone_; }
 
  private:
   void listen();
-  bool take(std::string_view message);  // false: no more is to come
+  void take(std::string_view message);
 
   Fd socket_;
   Fd stop_;
+  Fd orders_ready_;  // an eventfd that counts them
   CancelToken& cancel_;
   std::atomic<bool> gone_{false};
-  std::mutex mutex_;  // guards target_
+  bool detached_ = false;  // of the listening thread
+  std::mutex mutex_;       // guards target_, orders_
   int target_ = -1;
+  std::deque<std::string> orders_;
   std::thread thread_;
 };
 

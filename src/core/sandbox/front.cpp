@@ -88,12 +88,16 @@ struct ReplicaFront::Impl {
   Fd input;  // write end of the program's stdin
   Child supervisor;
   pid_t pid = 0, pid_inside = 0;
-  bool ready = false;
+  bool ready = false, prepared = false, frozen = false;
   const CancelToken* cancel = nullptr;
   std::optional<ExitState> ended;
 
   void spawn(const ReplicaSpec& spec, int lock);
   void take(const StageSink& report);
+  void wait_for(const bool& flag, bool value, const CancelToken& cancel, const StageSink& report);
+  void order(const char* what);
+  void change(const char* what, bool to_frozen);
+  void tell(const std::string& message);
   void forward(int signal);
   ~Impl();
 };
@@ -152,6 +156,10 @@ void ReplicaFront::Impl::take(const StageSink& report) {
     pid_inside = field<pid_t>(json, "pid_inside", document);
   } else if (state == "ready") {
     ready = true;
+  } else if (state == "prepared") {
+    prepared = true;
+  } else if (state == "frozen" || state == "thawed") {
+    frozen = state == "frozen";
   } else if (state == "exited") {
     ended = ExitState{field<int>(json, "code", document), field<int>(json, "signal", document)};
   } else {
@@ -201,20 +209,80 @@ const std::optional<ExitState>& ReplicaFront::ended() const {
   return impl_->ended;
 }
 
+void ReplicaFront::Impl::wait_for(const bool& flag, bool value, const CancelToken& token,
+                                  const StageSink& report) {
+  while (flag != value) {
+    token.check();
+    pollfd polls[2] = {{control.get(), POLLIN, 0}, {token.fd(), POLLIN, 0}};
+    if (::poll(polls, 2, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
+    if (polls[0].revents != 0) take(report);
+  }
+}
+
 void ReplicaFront::wait_ready(const CancelToken& cancel, const StageSink& report) {
   impl_->cancel = &cancel;
-  while (!impl_->ready) {
-    cancel.check();
-    pollfd polls[2] = {{impl_->control.get(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}};
-    if (::poll(polls, 2, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
-    if (polls[0].revents != 0) impl_->take(report);
+  impl_->wait_for(impl_->ready, true, cancel, report);
+}
+
+void ReplicaFront::wait_prepared(const CancelToken& cancel, const StageSink& report) {
+  impl_->wait_for(impl_->prepared, true, cancel, report);
+}
+
+void ReplicaFront::Impl::tell(const std::string& message) {
+  if (::send(control.get(), message.data(), message.size(), MSG_NOSIGNAL) < 0)
+    throw Error::sys("cannot speak to the supervisor of the replica " + id);
+}
+
+void ReplicaFront::Impl::order(const char* what) {
+  tell(std::string(R"({"order": ")") + what + "\"}");
+}
+
+/// Orders and waits for the answer.
+void ReplicaFront::Impl::change(const char* what, bool to_frozen) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::seconds(to_frozen ? 10 : 1);
+  order(what);
+  while (frozen != to_frozen) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    if (left.count() <= 0) throw Error("the supervisor of the replica " + id + " does not answer");
+    pollfd p{control.get(), POLLIN, 0};
+    if (::poll(&p, 1, static_cast<int>(left.count())) < 0 && errno != EINTR) throw Error::sys("cannot poll");
+    if (p.revents != 0) take({});
+    if (ended) throw Error("the replica " + id + " has ended");
+  }
+}
+
+void ReplicaFront::go() {
+  impl_->order("go");
+}
+void ReplicaFront::freeze() {
+  impl_->change("freeze", true);
+}
+void ReplicaFront::thaw() {
+  impl_->change("thaw", false);
+}
+void ReplicaFront::outlive_us(bool yes) {
+  impl_->tell(yes ? R"({"detach": true})" : R"({"detach": false})");
+}
+int ReplicaFront::event_fd() const {
+  return impl_->control.get();
+}
+
+bool ReplicaFront::ended_meanwhile() {
+  try {
+    for (;;) {
+      pollfd p{impl_->control.get(), POLLIN, 0};
+      if (impl_->ended) return true;
+      if (::poll(&p, 1, 0) <= 0) return false;
+      impl_->take({});
+    }
+  } catch (const Error&) {
+    return true;
   }
 }
 
 void ReplicaFront::detach() {
-  constexpr std::string_view message = R"({"detach": true})";
-  if (::send(impl_->control.get(), message.data(), message.size(), MSG_NOSIGNAL) < 0)
-    throw Error::sys("cannot detach from the replica " + impl_->id);
+  impl_->tell(R"({"detach": true})");
   impl_->supervisor.release();
 }
 

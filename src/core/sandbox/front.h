@@ -7,9 +7,11 @@
 //   supervisor → caller   {"state": "stage", "name": …, "start": …, "seconds": …, "bytes"?: …}
 //                         {"state": "running", "pid": …, "pid_inside": …}   the main process runs
 //                         {"state": "ready"}                                 and is ready
+//                         {"state": "prepared"}                              waits to be told "go"
+//                         {"state": "frozen"}, {"state": "thawed"}           as ordered
 //                         {"state": "exited", "code": …, "signal": …}        nothing of it is left
 //                         {"state": "failed", "error": {"message", "hint", "code"}}
-//   caller → supervisor   {"signal": N}, {"detach": true}
+//   caller → supervisor   {"signal": N}, {"detach": true|false}, {"order": "go"|"freeze"|"thaw"}
 
 #include <functional>
 #include <memory>
@@ -43,6 +45,22 @@ class ReplicaFront {
   const std::optional<ExitState>& ended() const;
   /// The replica lives on without us.
   void detach();
+
+  /// With spec.launch_when_told: waits until all is done that comes before the launch. Then go() makes it
+  /// launch, and wait_ready() waits for that.
+  void wait_prepared(const CancelToken& cancel, const StageSink& report = {});
+  void go();
+  /// Once it is ready: it takes no step until thaw(). Both wait for the answer; they throw Error if there is
+  /// none in time, or if the replica has ended.
+  void freeze();
+  void thaw();
+  /// True: it lives on should we end. False: again it ends with us.
+  void outlive_us(bool yes);
+  /// Readable when the supervisor says something or has died: for poll(2); then ask ended_meanwhile().
+  int event_fd() const;
+  /// Looks, without waiting, whether it has ended. What it failed with is not thrown.
+  bool ended_meanwhile();
+
   /// In the foreground, until it ends: pumps our stdin to the program (if stdin_from_caller), forwards the
   /// signals that come through `signals` (a signalfd; -1: none). Gives how the program ended.
   ExitState attend(int signals);

@@ -23,11 +23,10 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kept_ended = 20;
-constexpr std::pair<ReplicaState, const char*> states[] = {{ReplicaState::starting, "starting"},
-                                                           {ReplicaState::running, "running"},
-                                                           {ReplicaState::exited, "exited"},
-                                                           {ReplicaState::failed, "failed"},
-                                                           {ReplicaState::lost, "lost"}};
+constexpr std::pair<ReplicaState, const char*> states[] = {
+    {ReplicaState::starting, "starting"}, {ReplicaState::running, "running"},
+    {ReplicaState::frozen, "frozen"},     {ReplicaState::exited, "exited"},
+    {ReplicaState::failed, "failed"},     {ReplicaState::lost, "lost"}};
 
 std::string new_id() {
   unsigned char raw[6];
@@ -239,7 +238,8 @@ Replica Replicas::find(std::string_view which) const {
 Replica Replicas::find_running(std::string_view which) const {
   Replica replica = find(which);
   if (replica.state != ReplicaState::running)
-    throw Error("the replica " + replica.id + " does not run: it is " + to_text(replica.state));
+    throw Error("the replica " + replica.id + " does not run: it is " + to_text(replica.state),
+                replica.state == ReplicaState::frozen ? "an idle slot of a pool: coldstart pool claim" : "");
   return replica;
 }
 
@@ -271,6 +271,7 @@ void Replicas::stop(const Replica& replica, std::chrono::milliseconds patience,
   if (!supervisor) return;
   const Fd main = pidfd_of(replica.pid, replica.pid_started);
   send(main ? main : supervisor, SIGTERM);
+  if (replica.state == ReplicaState::frozen) patience = {};  // it cannot listen
   if (main && !wait_gone(main, patience, cancel)) send(main, SIGKILL);
   if (wait_gone(supervisor, for_cleaning, cancel)) return;
   send(supervisor, SIGKILL);  // nothing inside outlives it

@@ -30,6 +30,7 @@ namespace coldstart {
 enum class ReplicaState {
   starting,  ///< made, but the program does not run yet
   running,
+  frozen,  ///< it runs, but does not take a step: an idle slot of a pool
   exited,  ///< `exit` says how
   failed,  ///< it never ran; `error` says why
   lost     ///< its supervisor died; so did all that was inside
@@ -59,7 +60,9 @@ struct Replica {
   std::optional<ExitState> exit;
   std::string error;
 
-  bool alive() const { return state == ReplicaState::starting || state == ReplicaState::running; }
+  bool alive() const {
+    return state == ReplicaState::starting || state == ReplicaState::running || state == ReplicaState::frozen;
+  }
   OrderedJson to_json() const;
   static Replica from_json(const Json& json, const std::string& document);
 };

@@ -36,6 +36,7 @@ OrderedJson ReplicaSpec::to_json() const {
             {"pid_inside", program.pid_inside}}},
           {"stdin_from_caller", stdin_from_caller},
           {"output_to_caller", output_to_caller},
+          {"launch_when_told", launch_when_told},
           {"ready", ready.to_json()},
           {"launch", launch}};
 }
@@ -70,6 +71,7 @@ ReplicaSpec ReplicaSpec::from_json(const Json& json, const std::string& document
   get(program, "pid_inside", s.program.pid_inside);
   get(json, "stdin_from_caller", s.stdin_from_caller);
   get(json, "output_to_caller", s.output_to_caller);
+  get(json, "launch_when_told", s.launch_when_told);
   s.ready = Readiness::from_json(field<Json>(json, "ready", document), document);
   s.launch = field<Json>(json, "launch", document);
   return s;

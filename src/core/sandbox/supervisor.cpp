@@ -17,6 +17,7 @@
 #include "core/base/log.h"
 #include "core/imagefs/imagefs.h"
 #include "core/sandbox/caller_link.h"
+#include "core/sandbox/freezer.h"
 #include "core/sandbox/replica.h"
 
 namespace coldstart {
@@ -98,6 +99,7 @@ class Life {
   ExitState live() {
     mount_image();
     make_sandbox();
+    if (spec_.launch_when_told) wait_until_told();
     launch();
     wait_ready();
     const ExitState exit = wait_end();
@@ -130,8 +132,10 @@ class Life {
 
   void mount_image();
   void make_sandbox();
+  void wait_until_told();
   void launch();
   void wait_ready();
+  void obey(const std::string& order);
   ExitState wait_end();
   ExitState end_program();
   [[noreturn]] void lose_image();
@@ -148,6 +152,7 @@ class Life {
   std::optional<FuseMount> image_;
   Child image_server_;
   OutputPump out_, err_;
+  std::optional<Freezer> freezer_;
   std::optional<Sandbox> sandbox_;
   Child main_;
 };
@@ -173,6 +178,22 @@ void Life::make_sandbox() {
     if (!spec_.ports.empty())
       proxy_.start(open_file("/proc/" + std::to_string(sandbox_->init_pid()) + "/ns/net", O_RDONLY));
   });
+}
+
+/// All that can be done before it is known that it is needed is done.
+void Life::wait_until_told() {
+  link_.send({{"state", "prepared"}});
+  for (;;) {
+    pollfd polls[4] = {{link_.orders_fd(), POLLIN, 0},
+                       {op_.cancel.fd(), POLLIN, 0},
+                       {sandbox_->init_pidfd(), POLLIN, 0},
+                       {image_server_ ? image_server_.pidfd() : -1, POLLIN, 0}};
+    if (::poll(polls, 4, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
+    op_.cancel.check();
+    if (polls[2].revents != 0) throw Error("the sandbox's first process died");
+    if (polls[3].revents != 0) lose_image();
+    if (polls[0].revents != 0 && link_.take_order() == "go") return;
+  }
 }
 
 void Life::launch() {
@@ -231,14 +252,37 @@ void Life::wait_ready() {
   link_.send({{"state", "ready"}});
 }
 
+/// The caller waits for the answer: what he need not wait for comes after it.
+void Life::obey(const std::string& order) {
+  if (order == "freeze") {
+    if (!freezer_)
+      freezer_.emplace(std::vector<pid_t>{sandbox_->init_pid(), main_.pid()}, freezer_group(spec_.id));
+    freezer_->freeze();
+    record_.state = ReplicaState::frozen;
+    link_.send({{"state", "frozen"}});
+  } else if (order == "thaw") {
+    if (freezer_) freezer_->thaw();
+    record_.state = ReplicaState::running;
+    link_.send({{"state", "thawed"}});
+  } else {
+    log::debug("an order that means nothing now: {}", order);
+    return;
+  }
+  write_state(folder_, record_);
+}
+
 ExitState Life::wait_end() {
   for (;;) {
-    pollfd polls[3] = {{main_.pidfd(), POLLIN, 0}, {op_.cancel.fd(), POLLIN, 0}, {-1, POLLIN, 0}};
+    pollfd polls[4] = {{main_.pidfd(), POLLIN, 0},
+                       {op_.cancel.fd(), POLLIN, 0},
+                       {-1, POLLIN, 0},
+                       {link_.orders_fd(), POLLIN, 0}};
     if (image_server_) polls[2].fd = image_server_.pidfd();
-    if (::poll(polls, 3, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
+    if (::poll(polls, 4, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
     if (polls[0].revents != 0) return main_.wait();
     if (op_.cancel.cancelled()) return end_program();
     if (polls[2].revents != 0) lose_image();
+    if (polls[3].revents != 0) obey(link_.take_order());
   }
 }
 
@@ -256,6 +300,10 @@ void Life::lose_image() {
 
 /// Somebody wants the replica to end: as `stop` does it.
 ExitState Life::end_program() {
+  if (freezer_ && freezer_->frozen()) {  // it cannot listen, and nobody uses it
+    main_.kill(SIGKILL);
+    return main_.wait();
+  }
   main_.kill(SIGTERM);
   if (const auto exit = main_.wait_for(std::chrono::seconds(10))) return *exit;
   main_.kill(SIGKILL);

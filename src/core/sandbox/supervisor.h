@@ -40,6 +40,7 @@ struct ReplicaSpec {
   bool stdin_from_caller = false;  ///< else /dev/null
   bool output_to_caller = false;   ///< beside the logs
   Readiness ready;
+  bool launch_when_told = false;  ///< stops before the launch, until the caller says go
   /// For the launcher: {"kind": "program"}, or what a restore needs. The command replica-supervisor makes
   /// the launcher of that kind.
   Json launch = {{"kind", "program"}};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/checkpoint/process_tree.h"
+#include "core/base/process_tree.h"
 
 #include <csignal>
 #include <cstdlib>
