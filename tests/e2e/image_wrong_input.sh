@@ -14,8 +14,8 @@ assert_status 2 coldstart image pack "$TMP/tree"
 assert_status 2 coldstart image pack "$TMP/tree" -t 'UPPER CASE'
 assert_status 2 coldstart image pack "$TMP/tree" -t x --chunk-size 5000
 assert_contains "$err" "power of two"
-assert_status 2 coldstart image pack oci:somewhere -t x
-assert_contains "$err" "not supported yet"
+assert_status 1 coldstart image pack oci:somewhere -t x
+assert_contains "$err" "there is no somewhere"
 assert_status 4 coldstart image pack "$TMP/tree/file" -t x
 assert_contains "$err" "is no tar"
 assert_status 4 coldstart image pack - -t x

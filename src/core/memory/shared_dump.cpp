@@ -73,7 +73,7 @@ class PagesEditor {
 
   /// Copies what CRIU dumped of [.., until).
   void copy(uint64_t until) {
-    for (; next_ < map_.runs.size() && map_.runs[next_].start < until; ++next_) copy_run(map_.runs[next_]);
+    while (next_ < map_.runs.size() && next_page() < until) copy_run(until);
   }
 
   /// Takes all of a mapping: what CRIU dumped, and between that what `file` has at `offset` and the process
@@ -82,11 +82,9 @@ class PagesEditor {
     copy(start);
     lazy_ = true;
     uint64_t at = start;
-    for (; next_ < map_.runs.size() && map_.runs[next_].start < end; ++next_) {
-      const PageRun& run = map_.runs[next_];
-      read(at, run.start, file, offset + (at - start));
-      copy_run(run);
-      at = run.start + run.pages * page_size;
+    while (next_ < map_.runs.size() && next_page() < end) {
+      read(at, next_page(), file, offset + (at - start));
+      at = copy_run(end);
     }
     read(at, end, file, offset + (at - start));
     lazy_ = false;
@@ -101,10 +99,23 @@ class PagesEditor {
   }
 
  private:
-  void copy_run(const PageRun& run) {
-    const bool present = (run.flags & PageRun::present) != 0;
-    add(run.start, run.pages, run.flags | (lazy_ ? PageRun::lazy : 0));
-    if (present) write_full(out_.get(), bytes_.bytes().subspan(run.offset, run.pages * page_size));
+  uint64_t next_page() const { return map_.runs[next_].start + copied_ * page_size; }
+
+  /// What is left of the next run, up to `until`: a run of CRIU may go over the border of two mappings. Gives
+  /// where the part ends.
+  uint64_t copy_run(uint64_t until) {
+    const PageRun& run = map_.runs[next_];
+    const uint64_t start = next_page();
+    const uint64_t pages = std::min(run.pages - copied_, (until - start) / page_size);
+    add(start, pages, run.flags | (lazy_ ? PageRun::lazy : 0));
+    if ((run.flags & PageRun::present) != 0)
+      write_full(out_.get(), bytes_.bytes().subspan(run.offset + copied_ * page_size, pages * page_size));
+    copied_ += pages;
+    if (copied_ == run.pages) {
+      ++next_;
+      copied_ = 0;
+    }
+    return start + pages * page_size;
   }
 
   /// [start, end) as the process has it, where the file has anything at all.
@@ -170,7 +181,8 @@ class PagesEditor {
   FileMapping bytes_;
   Fd out_;
   PageRun run_;
-  size_t next_ = 0;
+  size_t next_ = 0;      // of map_.runs
+  uint64_t copied_ = 0;  // pages of it
   bool lazy_ = false;
 };
 

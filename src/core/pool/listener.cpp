@@ -78,8 +78,10 @@ Fd listen_tcp(const ListenAddress& at) {
 ListenAddress ListenAddress::parse(std::string_view text) {
   ListenAddress address;
   if (text.starts_with("unix:")) {
-    address.path = std::filesystem::absolute(text.substr(5));
-    if (text.size() > 5) return address;
+    if (text.size() > 5) {
+      address.path = std::filesystem::absolute(text.substr(5));
+      return address;
+    }
   } else if (const size_t colon = text.rfind(':');
              colon != std::string_view::npos && colon + 1 < text.size()) {
     address.host = text.substr(0, colon);

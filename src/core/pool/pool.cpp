@@ -61,7 +61,8 @@ void Pool::adopt() {
     entry.slot = std::move(slot);
     entry.made = world_.now();
     entry.lease = std::move(lease);
-    entry.lease.at_end = LeaseEnd::end;  // it cannot be used again
+    entry.lease.at_end = LeaseEnd::end;
+    entry.adopted = true;
     const Number number = next_number_++;
     const Lease& kept = entries_.emplace(number, std::move(entry)).first->second.lease;
     if (kept.holder == 0) continue;
@@ -198,9 +199,10 @@ void Pool::holder_gone(uint64_t ticket) {
 }
 
 void Pool::lease_over(Number number, LeaseEnd end) {
-  entries_.at(number).holder.reset();
+  Entry& entry = entries_.at(number);
+  entry.holder.reset();
   const bool room = count(State::idle) + count(State::taking_back) < options_.max;
-  if (end == LeaseEnd::give_back && room && !totals_.draining)
+  if (end == LeaseEnd::give_back && room && !entry.adopted && !totals_.draining)
     take_back(number);
   else
     discard(number);

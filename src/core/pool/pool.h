@@ -116,6 +116,7 @@ class Pool {
     Lease lease;
     uint64_t ticket = 0;  // of the claim
     Fd holder;
+    bool adopted = false;  // of a service before us: it cannot be used again
   };
   struct Waiting {
     uint64_t ticket;

@@ -11,6 +11,9 @@ namespace {
 constexpr double shortest_window = 0.05;  // seconds
 // How far the forecast looks back: that many windows, but at least that many seconds.
 constexpr double short_memory = 3, short_seconds = 15;
+// Mean and variance fade alike, so their ratio would tell of old bursts for ever: below this it does not
+// count.
+constexpr double forgotten_load = 1e-3;
 constexpr double long_memory = 30, long_seconds = 300;
 
 double erlang_b_whole(size_t lines, double erlangs) {
@@ -100,7 +103,7 @@ Load LoadForecast::at(double now) {
   advance(now);
   // What the running window has so far counts once it is more than was expected.
   const double mean = std::max({fast_, slow_, windows_ == 0 ? count_ : 0.0});
-  const double peakedness = slow_ > 0 ? std::max(1.0, variance_ / slow_) : 1;
+  const double peakedness = slow_ > forgotten_load ? std::max(1.0, variance_ / slow_) : 1;
   return {mean, peakedness};
 }
 

@@ -85,9 +85,9 @@ ReplicaSpec read_spec() {
 
 std::vector<std::string> program_environment(const std::vector<std::string>& wanted,
                                              const std::string& user) {
-  std::vector<std::string> result = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                     "TERM=xterm"};
+  std::vector<std::string> result = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
   if (user.empty()) result.emplace_back("HOME=/root");
+  result.emplace_back("TERM=xterm");
   for (const std::string& variable : wanted) {
     const std::string key = variable.substr(0, variable.find('=') + 1);
     if (key.size() < 2)

@@ -11,10 +11,10 @@ using namespace coldstart;
 namespace {
 
 Bytes file_of(const std::string& header, size_t data) {
-  Bytes bytes;
-  append(bytes, bytes_of(uint64_t{header.size()}));
-  append(bytes, as_bytes(header));
-  bytes.resize(bytes.size() + data);
+  const uint64_t length = header.size();
+  Bytes bytes(sizeof length + header.size() + data);
+  std::memcpy(bytes.data(), &length, sizeof length);
+  std::memcpy(bytes.data() + sizeof length, header.data(), header.size());
   return bytes;
 }
 
