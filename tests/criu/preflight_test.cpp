@@ -141,7 +141,7 @@ bool criu_refuses(Snapshot& snapshot, Server& server) {
 
 TEST_CASE("what is refused, CRIU would refuse too, at the latest at the restore, and it is named") {
   for (const Case& c : refused) {
-    CAPTURE(c.program);
+    CAPTURE(std::string(c.program));
     Server server;
     server.start_python(std::string(c.program) + then_wait);
     Snapshot snapshot;

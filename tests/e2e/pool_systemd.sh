@@ -19,6 +19,7 @@ notify.bind(folder + "/notify")
 pid = os.fork()
 if pid == 0:
     os.dup2(listening.fileno(), 3)
+    os.set_inheritable(3, True)  # it may have been 3 already
     os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), NOTIFY_SOCKET=folder + "/notify")
     os.execv(command[0], command)
 open(folder + "/pid", "w").write(str(pid))

@@ -19,8 +19,8 @@ assert_status 127 run no-such-program
 assert_contains "$err" "coldstart: error: no-such-program: no such program inside"
 assert_status 126 run /etc/passwd
 assert_contains "$err" "cannot execute /etc/passwd"
-assert_status 126 coldstart run --rootfs "$ROOTFS" -w /no/such/folder -- true
-assert_contains "$err" "/no/such/folder"
+assert_status 126 coldstart run --rootfs "$ROOTFS" -w /etc/passwd -- true
+assert_contains "$err" "/etc/passwd"
 
 assert_status 2 coldstart run --rootfs "$ROOTFS"
 assert_status 2 coldstart run --rootfs "$TMP/absent" -- true

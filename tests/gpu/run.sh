@@ -29,8 +29,10 @@ finish() {
     "$coldstart" --json ps 2>/dev/null | python3 -c 'import json, sys; [print(r["id"]) for r in json.load(sys.stdin)]' |
       xargs -r "$coldstart" stop >/dev/null 2>&1 || true
   fi
+  if [[ -n $io_uring ]]; then sysctl -qw "kernel.io_uring_disabled=$io_uring" || true; fi
   rm -rf "$work"
 }
+io_uring= # as it was
 trap finish EXIT
 
 fake=
@@ -59,7 +61,10 @@ else
   sizes=(1024 4096 16384) refill_mb=8192 part2=(8 16)
 fi
 export COLDSTART_STORE=$work/store
-sysctl -qw kernel.io_uring_disabled=2 2>/dev/null || true
+# A process that has it open cannot be checkpointed. It is the whole machine's setting: put back at the end.
+if [[ -z $fake ]] && io_uring=$(sysctl -n kernel.io_uring_disabled 2>/dev/null); then
+  sysctl -qw kernel.io_uring_disabled=2
+fi
 ln -s "$coldstart" "$work/cuda-checkpoint"
 environment=(-e "PATH=$PATH")
 for name in COLDSTART_FAKE_GPU COLDSTART_LIBCUDA LD_LIBRARY_PATH CUDA_VISIBLE_DEVICES; do

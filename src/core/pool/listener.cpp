@@ -108,9 +108,15 @@ std::vector<Fd> inherited_sockets() {
   const char* count = std::getenv("LISTEN_FDS");
   if (pid != nullptr && count != nullptr && std::atoi(pid) == ::getpid())
     for (int i = 0; i < std::min(std::atoi(count), most_inherited); ++i) {
-      Fd fd(first_inherited + i);
-      check(::fcntl(fd.get(), F_SETFD, FD_CLOEXEC), "LISTEN_FDS names no socket");
-      check(::fcntl(fd.get(), F_SETFL, O_NONBLOCK), "LISTEN_FDS names no socket");
+      const int number = first_inherited + i;
+      int listens = 0;
+      socklen_t size = sizeof listens;
+      // What is not one may be a descriptor of our own: not ours to close.
+      if (::getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0)
+        throw Error::usage(fmt::format("LISTEN_FDS: descriptor {} is no socket that listens", number));
+      Fd fd(number);
+      check(::fcntl(fd.get(), F_SETFD, FD_CLOEXEC), "cannot take over a socket");
+      check(::fcntl(fd.get(), F_SETFL, O_NONBLOCK), "cannot take over a socket");
       sockets.push_back(std::move(fd));
     }
   for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(name);

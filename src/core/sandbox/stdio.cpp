@@ -50,6 +50,10 @@ OutputPump::OutputPump(const std::filesystem::path& log, int caller)
       caller_(caller) {}
 
 OutputPump::~OutputPump() {
+  finish();
+}
+
+void OutputPump::finish() {
   pipe_.write.reset();
   if (!thread_.joinable()) return;
   const uint64_t one = 1;

@@ -46,11 +46,12 @@ class OutputPump {
   /// `caller` -1: nobody. When the caller's end is closed (EPIPE), so is ours, as if the program wrote there.
   OutputPump(const std::filesystem::path& log, int caller);
   OutputPump(const OutputPump&) = delete;
-  /// Takes what is still in the pipe, at most some 100 ms long (who inherited it may hold it open), then
-  /// ends.
   ~OutputPump();
   /// The end for the program; once.
   Fd take_write_end();
+  /// Takes what is still in the pipe, at most some 100 ms long (who inherited it may hold it open), and ends:
+  /// when the program has. Done by the destructor else.
+  void finish();
   /// Starts pumping.
   void start();
   /// True if a line written so far matches, of those from number `from` on (which is moved past them) and of

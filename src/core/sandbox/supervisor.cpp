@@ -223,6 +223,7 @@ void Life::launch() {
 void Life::check_alive() {
   const auto exit = main_.wait_for(std::chrono::milliseconds(0));
   if (!exit) return;
+  err_.finish();
   const std::string last = err_.tail();
   throw Error("the program ended before it was ready: " +
                   (exit->signal != 0 ? "killed by signal " + std::to_string(exit->signal)
