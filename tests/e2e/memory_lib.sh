@@ -61,7 +61,7 @@ snapshot_checker() {
 }
 
 # until_replica_ended ID
+replica_ended() { [[ $(coldstart --json ps | jq --arg id "$1" '[.[] | select(.id == $id)] | length') -eq 0 ]]; }
 until_replica_ended() {
-  replica_ended() { [[ $(coldstart --json ps | jq --arg id "$1" '[.[] | select(.id == $id)] | length') -eq 0 ]]; }
   wait_for 200 replica_ended "$1"
 }

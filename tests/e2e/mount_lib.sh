@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # lib.sh gives them
 # SPDX-License-Identifier: Apache-2.0
 # For tests of the processes behind a mount: . "$(dirname "$0")/mount_lib.sh" after lib.sh.
 
@@ -9,6 +9,7 @@ server_of() { pgrep -f "serve-image .*--mountpoint $1 " || true; }
 # kill_server DIR: kill -9, once there is one
 kill_server() {
   local pid deadline=$((SECONDS + 30))
+  # shellcheck disable=SC2086 # none, or several
   until pid=$(server_of "$1") && [[ -n $pid ]] && kill -9 $pid 2>/dev/null; do
     [[ $SECONDS -lt $deadline ]] || fail "there is no server of $1"
     sleep 0.01

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory map of a snapshot: whatever it says, it is refused as corrupt or can be walked without leaving its
-// content.
+// The memory map of a snapshot: whatever it says, it is refused as corrupt or can be walked without leaving
+// its content.
 
 #include <cstdlib>
 

@@ -128,7 +128,8 @@ MemoryContent::Kept MemoryContent::chunk(size_t number) {
   Kept bytes;
   const auto give_up = [&] {
     const std::lock_guard again(mutex_);
-    entries_.erase(number);
+    // Another thread may have brought it with its frame meanwhile: then it stays.
+    if (const auto it = entries_.find(number); it != entries_.end() && !it->second.bytes) entries_.erase(it);
     loaded_.notify_all();
   };
   try {

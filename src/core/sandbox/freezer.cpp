@@ -58,8 +58,8 @@ bool says_frozen(int events) {
   return n > 0 && std::string_view(text, static_cast<size_t>(n)).find("frozen 1") != std::string_view::npos;
 }
 
-/// Of a process that was sent SIGSTOP. One that waits in the kernel for what cannot be interrupted (D: a disk,
-/// or, after vfork, a child that is stopped itself) takes no step of its own before it stops.
+/// Of a process that was sent SIGSTOP. One that waits in the kernel for what cannot be interrupted (D: a
+/// disk, or, after vfork, a child that is stopped itself) takes no step of its own before it stops.
 bool is_stopped(pid_t pid) {
   const std::string state = status_field(pid, "State");
   return state.empty() || std::string_view("TtZXD").find(state[0]) != std::string_view::npos;
