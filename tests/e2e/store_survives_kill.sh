@@ -49,7 +49,7 @@ for _ in {1..24}; do
   assert_eq "$(field .leftover_bytes)" 0 "leftovers"
   assert_eq "$(field .garbage_bytes)" 0 "garbage"
 done
-[[ $killed -ge 10 ]] || fail "only $killed of 24 were killed while they ran"
+[[ $killed -ge 5 ]] || fail "only $killed of 24 were killed while they ran"
 
 # gc, with something to remove and something to rewrite
 mkdir "$TMP/some"

@@ -481,8 +481,9 @@ void PageServer::push_pages() {
     {
       std::unique_lock lock(mutex_);
       if (may_push_locked() && idle > 0 && idle >= spaces_.size()) work_.wait_for(lock, while_changing);
-      work_.wait(lock, [&] { return stop_ || (may_push_locked() && !spaces_.empty()); });
-      if (stop_) return;
+      work_.wait(lock, [&] { return stop_ || filled_ || (may_push_locked() && !spaces_.empty()); });
+      // With shared memory the server lives as long as the replica, but nothing will be pending again.
+      if (stop_ || filled_) return;
       std::tie(last, space) = next_to_push(last);
     }
     idle = space->push(scratch, idle >= patience) == AddressSpace::Push::filled ? 0 : idle + 1;
@@ -498,6 +499,7 @@ void PageServer::tell_if_filled() {
   for (const auto& [id, space] : spaces_)
     if (!space->filled()) return;
   filled_ = true;
+  work_.notify_all();
   open_file(options_.work_folder / memory_filled_file, O_WRONLY | O_CREAT);
 }
 
