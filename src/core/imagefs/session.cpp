@@ -53,6 +53,7 @@ FuseSession::FuseSession(int fuse_fd, const fuse_lowlevel_ops& operations, void*
   Fd fd(check(::fcntl(fuse_fd, F_DUPFD_CLOEXEC, 3), "cannot duplicate the FUSE descriptor"));
   // libfuse has one pointer for the operations and for the custom io.
   session_ = fuse_session_new(&arguments, &operations, sizeof(fuse_lowlevel_ops), this);
+  fuse_opt_free_args(&arguments);  // libfuse has made them its own
   if (session_ == nullptr) throw Error("libfuse refused to make a session");
   fuse_custom_io io{};
   io.writev = send;
