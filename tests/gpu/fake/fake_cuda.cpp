@@ -198,7 +198,7 @@ CUresult do_lock(fake::Page& page) {
 void* restore_thread(void*) {
   Process& process = self();
   fake::Page& page = *process.page;
-  page.restore_tid = static_cast<int32_t>(::syscall(SYS_gettid));
+  __atomic_store_n(&page.restore_tid, static_cast<int32_t>(::syscall(SYS_gettid)), __ATOMIC_RELEASE);
   for (;;) {
     const uint32_t request = page.request;
     if (request == page.done) {
@@ -247,7 +247,7 @@ CUresult become_cuda_process() {
   pthread_t thread{};
   if (::pthread_create(&thread, nullptr, restore_thread, nullptr) != 0) return os;
   ::pthread_detach(thread);
-  while (*static_cast<volatile int32_t*>(&page->restore_tid) == 0) ::usleep(100);
+  while (__atomic_load_n(&page->restore_tid, __ATOMIC_ACQUIRE) == 0) ::usleep(100);
   return success;
 }
 

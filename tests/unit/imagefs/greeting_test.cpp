@@ -12,9 +12,9 @@ namespace {
 
 template <class Body>
 Bytes message(const auto& header, const Body& body) {
-  Bytes bytes;
-  append(bytes, bytes_of(header));
-  append(bytes, bytes_of(body));
+  Bytes bytes(sizeof header + sizeof body);
+  std::memcpy(bytes.data(), &header, sizeof header);
+  std::memcpy(bytes.data() + sizeof header, &body, sizeof body);
   return bytes;
 }
 
