@@ -51,6 +51,9 @@ struct MountOptions {
   /// Where to write what is read (core/image/trace.h), absolute; empty: nowhere. Nothing is passed through
   /// meanwhile.
   std::filesystem::path record;
+  /// Complete files are read and mapped by the kernel itself (passthrough.h). Not for what CRIU may dump: it
+  /// finds such a mapping in a mount that the process does not have.
+  bool pass_through = true;
 };
 
 struct ServeOptions {

@@ -88,6 +88,21 @@ Child start_ready(std::vector<std::string> argv, std::vector<std::pair<int, int>
   return child;
 }
 
+/// What both processes of a mount are told.
+std::vector<std::string> words_of(const fs::path& program, const char* command, const fs::path& store_root,
+                                  const fs::path& folder, const MountOptions& options) {
+  std::vector<std::string> words = {program.string(),    "--store",
+                                    store_root.string(), command,
+                                    "--fuse-fd",         std::to_string(their_fuse_fd),
+                                    "--ready-fd",        std::to_string(their_ready_fd),
+                                    "--mountpoint",      folder.string(),
+                                    "--prefetch",        to_string(options.prefetch),
+                                    "--cache-size",      std::to_string(options.cache_bytes),
+                                    "--record",          options.record.string()};
+  if (!options.pass_through) words.emplace_back("--no-pass-through");
+  return words;
+}
+
 }  // namespace
 
 fs::path image_server_log(const fs::path& store_root) {
@@ -95,50 +110,22 @@ fs::path image_server_log(const fs::path& store_root) {
 }
 
 Child start_serving(const ServerStart& start, const CancelToken& cancel) {
+  std::vector<std::string> argv =
+      words_of(start.program, "serve-image", start.store_root, start.folder, start.mount);
+  for (const auto& [option, number] :
+       {std::pair("--state-fd", their_state_fd), std::pair("--opens-fd", their_opens_fd)})
+    argv.insert(argv.end(), {option, std::to_string(number)});
+  argv.push_back(start.image.text());
   return start_ready(
-      {start.program,
-       "--store",
-       start.store_root.string(),
-       "serve-image",
-       "--fuse-fd",
-       std::to_string(their_fuse_fd),
-       "--ready-fd",
-       std::to_string(their_ready_fd),
-       "--state-fd",
-       std::to_string(their_state_fd),
-       "--opens-fd",
-       std::to_string(their_opens_fd),
-       "--prefetch",
-       to_string(start.mount.prefetch),
-       "--cache-size",
-       std::to_string(start.mount.cache_bytes),
-       "--record",
-       start.mount.record.string(),
-       "--mountpoint",
-       start.folder.string(),
-       start.image.text()},
+      std::move(argv),
       {{start.fuse_fd, their_fuse_fd}, {start.state_fd, their_state_fd}, {start.opens_fd, their_opens_fd}},
       start.die_with_us, cancel);
 }
 
 Child start_image_server(const FuseMount& mount, const fs::path& store_root, const Digest& image,
                          const CancelToken& cancel, bool die_with_us, const MountOptions& options) {
-  std::vector<std::string> argv = {"/proc/self/exe",
-                                   "--store",
-                                   fs::absolute(store_root).string(),
-                                   "keep-image",
-                                   "--fuse-fd",
-                                   std::to_string(their_fuse_fd),
-                                   "--ready-fd",
-                                   std::to_string(their_ready_fd),
-                                   "--mountpoint",
-                                   mount.folder().string(),
-                                   "--prefetch",
-                                   to_string(options.prefetch),
-                                   "--cache-size",
-                                   std::to_string(options.cache_bytes),
-                                   "--record",
-                                   options.record.string()};
+  std::vector<std::string> argv =
+      words_of("/proc/self/exe", "keep-image", fs::absolute(store_root), mount.folder(), options);
   if (die_with_us) argv.emplace_back("--die-together");
   argv.push_back(image.text());
   Child keeper = start_ready(std::move(argv), {{mount.fd(), their_fuse_fd}}, die_with_us, cancel);

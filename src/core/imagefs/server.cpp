@@ -169,7 +169,7 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
       options.state_fd >= 0 ? read_greeting(options.state_fd) : std::nullopt;
   std::optional<TraceRecorder> recorder;
   if (!options.mount.record.empty()) recorder.emplace(image, options.mount.record, before.has_value());
-  Passthrough passthrough(fuse_fd, !recorder);
+  Passthrough passthrough(fuse_fd, options.mount.pass_through && !recorder);
   ImageOperations operations(
       {image, files, cache, filler, opens, passthrough, metrics, recorder ? &*recorder : nullptr});
   GreetingHook greeting(options.state_fd);

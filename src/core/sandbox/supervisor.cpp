@@ -163,6 +163,7 @@ void Life::mount_image() {
     image_.emplace(scratch_.path() / "image", "coldstart:" + spec_.image->text());
     MountOptions options;
     options.record = spec_.record;
+    options.pass_through = false;  // any replica may be snapshotted
     image_server_ = start_image_server(*image_, spec_.store, *spec_.image, op_.cancel, true, options);
   });
 }
