@@ -14,8 +14,7 @@ assert_eq "$(coldstart --json snapshot inspect s | jq '.gpu.pids | length')" 3 "
 rm "$GPU/calls"
 assert_status 0 coldstart restore s -d
 assert_eq "$(calls)" "restore restore restore unlock unlock unlock"
-all_on_the_device() { [[ $(used_device_memory) -eq $((3 * 2 << 20)) ]]; }
-wait_for 10 all_on_the_device
+[[ $(used_device_memory) -eq $((3 * 2 << 20)) ]] || fail "device memory: $(used_device_memory)"
 
 # one that fails: none stays locked
 faults "checkpoint 2 fail 801"

@@ -61,10 +61,13 @@ uint64_t Gpu::used() const {
     const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) continue;
     struct stat st {};
-    if (::flock(fd, LOCK_EX | LOCK_NB) == 0)
-      ::unlink(entry.path().c_str());  // its process is dead
-    else if (::fstat(fd, &st) == 0)
-      sum += static_cast<uint64_t>(st.st_size);
+    // One that is being made is empty until it is locked.
+    if (::fstat(fd, &st) == 0 && st.st_size > 0) {
+      if (::flock(fd, LOCK_EX | LOCK_NB) == 0)
+        ::unlink(entry.path().c_str());  // its process is dead
+      else
+        sum += static_cast<uint64_t>(st.st_size);
+    }
     ::close(fd);
   }
   return sum;
