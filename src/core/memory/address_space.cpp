@@ -226,18 +226,21 @@ std::vector<std::shared_ptr<AddressSpace>> AddressSpace::serve() {
 }
 
 void AddressSpace::give(const Answer& answer) {
-  if (!answer.piece) {
-    if (answer.low < answer.high) give_zeros(answer);
-    userfault_.wake(answer.page, page_size);
-    return;
-  }
+  if (answer.piece)
+    give_piece(answer);
+  else if (answer.low < answer.high)
+    give_zeros(answer);
+  // The kernel wakes those whose page it has filled just now. Others wait, too: where nothing could be filled
+  // (they fault again and find out how things are by then), and where the page was there already: while
+  // another thread copies it on write there is none for a moment, and the kernel lets in whoever looks then.
+  userfault_.wake(answer.page, page_size);
+}
+
+void AddressSpace::give_piece(const Answer& answer) {
   std::vector<Piece> left;
-  const Piece& piece = *answer.piece;
-  const std::optional<Content> content = content_of(piece, scratch_, true);
-  const Fill why = fill(piece, *content, left, counters_.fault_pages);
+  const std::optional<Content> content = content_of(*answer.piece, scratch_, true);
+  const Fill why = fill(*answer.piece, *content, left, counters_.fault_pages);
   give_back(answer.again ? std::vector<Piece>() : left, why);
-  // Where it could not be filled, the thread faults again and finds out how things are by then.
-  if (why != Fill::done) userfault_.wake(answer.page, page_size);
 }
 
 void AddressSpace::give_zeros(const Answer& answer) {

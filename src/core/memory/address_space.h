@@ -102,6 +102,7 @@ class AddressSpace {
   void apply_unmapping(uint64_t start, uint64_t end, Batch& batch);
   Batch read_batch();
   void give(const Answer& answer);
+  void give_piece(const Answer& answer);
   void give_zeros(const Answer& answer);
   void give_back(const std::vector<Piece>& left, Fill why);
   struct Content;

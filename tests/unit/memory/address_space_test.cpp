@@ -3,6 +3,7 @@
 #include "core/memory/address_space.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <thread>
 
@@ -73,7 +74,7 @@ struct Served {
   void serve() {
     while (!stop && !space->finished()) {
       pollfd p{watched, POLLIN, 0};
-      if (::poll(&p, 1, 1) <= 0) continue;
+      if (::poll(&p, 1, 1) <= 0 || held) continue;
       for (auto& child : space->serve()) children.push_back(std::move(child));
     }
   }
@@ -91,6 +92,7 @@ struct Served {
   std::vector<std::shared_ptr<AddressSpace>> children;
   int watched = -1;
   std::atomic<bool> stop{false};
+  std::atomic<bool> held{false};  // faults are not answered
   std::thread server;
 };
 
@@ -129,6 +131,34 @@ TEST_CASE("address space: pushing fills everything and ends the service") {
     CHECK(s.at[i * P + 1] == (i < Served::pages - Served::zeros ? pattern(i) : 0));
   CHECK(s.at[3 * P] == 99);
   CHECK(s.counters.fault_pages + s.counters.pushed_pages == 500);
+}
+
+TEST_CASE("address space: who waits for a page that is there already is woken") {
+  Served s;
+  NEED_USERFAULTFD(s);
+  s.held = true;
+  std::atomic<bool> went_on{false};
+  std::thread reader([&] {
+    CHECK(s.at[37 * P] == 38);
+    went_on = true;
+  });
+  pollfd fault{s.watched, POLLIN, 0};
+  REQUIRE(::poll(&fault, 1, 10'000) == 1);
+  // As when another thread copies the page on write: for a moment there is none, and the kernel lets this
+  // one wait.
+  Bytes page(P, std::byte{38});
+  uffdio_copy copy{};
+  copy.dst = reinterpret_cast<uint64_t>(s.at) + 37 * P;
+  copy.src = reinterpret_cast<uint64_t>(page.data());
+  copy.len = P;
+  copy.mode = UFFDIO_COPY_MODE_DONTWAKE;
+  REQUIRE(::ioctl(s.watched, UFFDIO_COPY, &copy) == 0);
+  s.held = false;
+  for (int i = 0; i < 5000 && !went_on; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  CHECK(went_on);
+  uffdio_range all{reinterpret_cast<uint64_t>(s.at), Served::pages * P};
+  REQUIRE(::ioctl(s.watched, UFFDIO_WAKE, &all) == 0);
+  reader.join();
 }
 
 TEST_CASE("address space: discarded pages are zeros, whether they had been filled or not") {
