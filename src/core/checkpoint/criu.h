@@ -36,13 +36,16 @@ struct CriuOptions {
   /// CRIU's log: kept if it fails and named in the error's hint, removed if not. Its folder must outlive
   /// the call.
   std::filesystem::path log;
-  int log_level = 2;             ///< 1 errors, 2 and warnings, 3 and what is done, 4 everything (slow)
-  Bytes kernel_facts;            ///< of criu_kernel_facts(); empty: CRIU finds them out, which takes 30 ms
-  bool tcp_close = false;        ///< connections come back closed
-  bool tcp_established = false;  ///< connections come back; needs the same addresses and iptables inside
-  bool ext_unix_sk = false;      ///< unix sockets may have their peer outside
-  bool shell_job = false;        ///< there is a terminal, or a session that began outside
-  bool file_locks = true;        ///< file locks come back
+  int log_level = 2;   ///< 1 errors, 2 and warnings, 3 and what is done, 4 everything (slow)
+  Bytes kernel_facts;  ///< of criu_kernel_facts(); empty: CRIU finds them out, which takes 30 ms
+  /// Open and mapped files are an image's, so it is enough to compare their sizes. Else CRIU reads each of
+  /// them for its build id, at the dump and at the restore.
+  bool files_never_change = false;
+  bool tcp_close = false;             ///< connections come back closed
+  bool tcp_established = false;       ///< connections come back; needs the same addresses and iptables inside
+  bool ext_unix_sk = false;           ///< unix sockets may have their peer outside
+  bool shell_job = false;             ///< there is a terminal, or a session that began outside
+  bool file_locks = true;             ///< file locks come back
   std::vector<std::string> external;  ///< as of CRIU's --external
 };
 

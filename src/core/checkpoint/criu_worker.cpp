@@ -61,7 +61,8 @@ CriuWorker::CriuWorker(const CriuProgram& criu, const CriuOptions& options, cons
   // No configuration of the image's, and no plugin: a folder that always is there and never has one.
   for (const std::string& word :
        {std::string("--no-default-config"), "--libdir"s, "/proc/self/fdinfo"s, "--work-dir"s,
-        fmt::format("/proc/self/fd/{}", work), "swrk"s, std::to_string(socket)})
+        fmt::format("/proc/self/fd/{}", work), "--file-validation"s,
+        std::string(options.files_never_change ? "filesize" : "build-id"), "swrk"s, std::to_string(socket)})
     spec.argv.push_back(word);
   spec.fds = {{null.get(), 0},          {log.get(), 1},
               {log.get(), 2},           {pair.theirs.get(), socket},

@@ -18,6 +18,7 @@
 #include "core/memory/stored_pages.h"
 #include "core/memory/working_set.h"
 #include "core/pipeline/criu_here.h"
+#include "core/pipeline/files_ahead.h"
 #include "core/pipeline/request.h"
 #include "core/remote/open_store.h"
 
@@ -171,6 +172,7 @@ void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
                                    field<Json>(context.spec.launch, "gpu", "the restore's request")))
     gpu_.emplace(std::move(*gpu));
   options.first_pid = 2;  // the pids of the snapshot must be free
+  image_ = options.root.lower;
   if (const auto written = manifest_.trees.find("/"); written != manifest_.trees.end())
     unpack_tree(*store_, written->second, options.root.scratch / "upper", context.op);
   files_ = ImagesCache(store_->root()).get(*store_, manifest_.criu, context.op);
@@ -225,6 +227,8 @@ void RestoreLauncher::serve_memory(RestoreOptions& options, const Sandbox& sandb
 
 Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
   const auto began = Clock::now();
+  std::optional<FilesAhead> ahead;
+  if (context.spec.image) ahead.emplace(files_->path(), image_);
   for (const auto& [where, tree] : manifest_.trees)
     if (where != "/")
       unpack_tree(*store_, tree, sandbox.root() / fs::path(where).relative_path(), context.op);
@@ -236,6 +240,7 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   options.work = context.folder;
   options.log = context.folder / "criu-restore.log";
   options.kernel_facts = criu.kernel_facts;
+  options.files_never_change = manifest_.image.has_value();
   options.tcp_close = manifest_.tcp == TcpPolicy::close;
   options.tcp_established = manifest_.tcp == TcpPolicy::established;
   std::optional<WholeImages> whole;
@@ -254,6 +259,7 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   Child root = criu_restore(
       criu.program, options, [&](const ProgramSpec& program) { return sandbox.start(program); }, at_station,
       context.op.cancel);
+  ahead.reset();
   if (mode_ == MemoryMode::eager) files_.reset();
   context.report("criu.restore", began, seconds_since(began), manifest_.memory_bytes);
   root_ = root.pid();

@@ -58,6 +58,7 @@ class RestoreLauncher final : public Launcher {
   std::shared_ptr<Store> store_;
   std::optional<Store::Lease> lease_;
   SnapshotManifest manifest_;
+  std::filesystem::path image_;  // where it is mounted
   MemoryMode mode_ = MemoryMode::eager;
   pid_t root_ = 0;
   std::optional<ImagesFolder> files_;  // in use until all memory is in place

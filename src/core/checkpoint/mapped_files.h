@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Which parts of files CRIU has to read for a restore: where a process had changed pages of a private mapping
+// (relocated tables of libraries, above all), the kernel first brings the file's page, and CRIU then writes
+// over it.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace coldstart {
+
+/// Bytes of a file: whole pages of 4 KiB, perhaps past its end.
+struct FileRange {
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  bool operator==(const FileRange&) const = default;
+};
+
+/// A file that processes of the images map.
+struct MappedFile {
+  std::string path;               ///< inside
+  std::vector<FileRange> wanted;  ///< in order, disjoint; may be empty
+  bool operator==(const MappedFile&) const = default;
+};
+
+/// Of all processes in a folder of images: each file once, in the order in which CRIU opens them. Throws
+/// Error::corrupt.
+std::vector<MappedFile> mapped_files(const std::filesystem::path& images);
+
+}  // namespace coldstart

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/pipeline/files_ahead.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/base/error.h"
+#include "core/base/fd.h"
+#include "core/base/log.h"
+#include "core/checkpoint/mapped_files.h"
+
+namespace coldstart {
+
+namespace {
+
+/// None if it cannot be opened, or is no regular file.
+Fd open_inside(int root, const std::string& path) {
+  open_how how{};
+  how.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  Fd fd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+  struct stat st {};
+  return fd && ::fstat(fd.get(), &st) == 0 && S_ISREG(st.st_mode) ? std::move(fd) : Fd();
+}
+
+}  // namespace
+
+FilesAhead::FilesAhead(std::filesystem::path images, std::filesystem::path root)
+    : images_(std::move(images)), root_(std::move(root)), thread_([this] { run(); }) {}
+
+FilesAhead::~FilesAhead() {
+  stop_ = true;
+  thread_.join();
+}
+
+void FilesAhead::run() const {
+  try {
+    const Fd root = open_file(root_, O_PATH | O_DIRECTORY);
+    for (const MappedFile& file : mapped_files(images_)) {
+      if (stop_) return;
+      const Fd fd = open_inside(root.get(), file.path);
+      if (!fd) continue;
+      for (const FileRange& range : file.wanted)
+        ::readahead(fd.get(), static_cast<off64_t>(range.offset), range.bytes);
+    }
+  } catch (const std::exception& e) {
+    log::debug("reading ahead of CRIU ended: {}", e.what());
+  }
+}
+
+}  // namespace coldstart

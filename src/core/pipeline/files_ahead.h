@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Brings what CRIU is going to open and read of an image's files into the kernel's caches while other work of
+// a restore goes on: CRIU opens hundreds of them one after another, and waits for each.
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+namespace coldstart {
+
+/// A thread that reads ahead, until destruction. What fails is left to CRIU, which can name it.
+class FilesAhead {
+ public:
+  /// `images`: CRIU's. `root`: where the image is mounted; links in it are not followed to the outside.
+  FilesAhead(std::filesystem::path images, std::filesystem::path root);
+  FilesAhead(const FilesAhead&) = delete;
+  FilesAhead& operator=(const FilesAhead&) = delete;
+  ~FilesAhead();
+
+ private:
+  void run() const;
+
+  const std::filesystem::path images_;
+  const std::filesystem::path root_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+}  // namespace coldstart

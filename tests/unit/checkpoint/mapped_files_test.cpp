@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/mapped_files.h"
+
+#include <doctest/doctest.h>
+
+#include "core/base/files.h"
+#include "image_files.h"
+
+namespace coldstart {
+namespace {
+
+void add_process(const std::filesystem::path& folder, CriuImage& tree, uint32_t pid,
+                 const std::vector<TestRun>& runs) {
+  write_process(folder, pid, {{10, 8}, {20, 4}, {30, 4}}, runs, [](uint64_t page) { return page; });
+  const auto file = folder / ("mm-" + std::to_string(pid) + ".img");
+  CriuImage image = CriuImage::read(file, ImageKind::mm);
+  auto mm = image.entry<criu::Mm>(0);
+  for (const int i : {0, 1}) {  // the third is anonymous
+    criu::Vma& vma = *mm.mutable_vmas(i);
+    vma.set_flags(MAP_PRIVATE);
+    vma.set_status(vma_regular | vma_file_private);
+    vma.set_shmid(static_cast<uint64_t>(7 + i));
+    vma.set_pgoff(static_cast<uint64_t>(i) * 100 * P);
+  }
+  image.replace(0, mm);
+  image.write(file);
+  criu::Process process;
+  process.set_pid(pid);
+  tree.append(process);
+}
+
+TEST_CASE("mapped files: the pages under what processes changed, each file once") {
+  const TempDir dir;
+  CriuImage tree(ImageKind::pstree);
+  add_process(dir.path(), tree, 1, {{11, 2, PageRun::present}, {15, 1, PageRun::present}, {31, 2}});
+  add_process(dir.path(), tree, 2, {{12, 2, PageRun::present}, {17, 4, PageRun::present}});
+  criu::Process zombie;
+  zombie.set_pid(3);
+  tree.append(zombie);
+  tree.write(dir.path() / "pstree.img");
+  CriuImage files(ImageKind::files);
+  for (const uint32_t id : {7, 8}) {
+    criu::File file;
+    file.set_id(id);
+    file.mutable_reg()->set_name("/lib/" + std::to_string(id));
+    files.append(file);
+  }
+  files.write(dir.path() / "files.img");
+
+  const std::vector<MappedFile> want = {{"/lib/7", {{1 * P, 3 * P}, {5 * P, 1 * P}, {7 * P, 1 * P}}},
+                                        {"/lib/8", {{100 * P, 1 * P}}}};
+  CHECK(mapped_files(dir.path()) == want);
+}
+
+}  // namespace
+}  // namespace coldstart
