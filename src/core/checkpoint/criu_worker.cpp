@@ -59,11 +59,11 @@ CriuWorker::CriuWorker(const CriuProgram& criu, const CriuOptions& options, cons
   ProgramSpec spec;
   spec.argv = criu.start_by(program);
   // No configuration of the image's, and no plugin: a folder that always is there and never has one.
-  for (const std::string& word :
-       {std::string("--no-default-config"), "--libdir"s, "/proc/self/fdinfo"s, "--work-dir"s,
-        fmt::format("/proc/self/fd/{}", work), "--file-validation"s,
-        std::string(options.files_never_change ? "filesize" : "build-id"), "swrk"s, std::to_string(socket)})
+  for (const std::string& word : {std::string("--no-default-config"), "--libdir"s, "/proc/self/fdinfo"s,
+                                  "--work-dir"s, fmt::format("/proc/self/fd/{}", work)})
     spec.argv.push_back(word);
+  if (options.files_never_change) spec.argv.insert(spec.argv.end(), {"--file-validation", "filesize"});
+  spec.argv.insert(spec.argv.end(), {"swrk", std::to_string(socket)});
   spec.fds = {{null.get(), 0},          {log.get(), 1},
               {log.get(), 2},           {pair.theirs.get(), socket},
               {root.get(), program},    {images_folder.get(), images},
