@@ -122,7 +122,7 @@ std::string label_of(const CLI::Option& option) {
 }
 
 std::string full_name(const CLI::App& command) {
-  const std::string name = command.get_name();
+  const std::string& name = command.get_name();
   return command.get_parent() == nullptr ? name : full_name(*command.get_parent()) + ' ' + name;
 }
 
@@ -133,7 +133,7 @@ std::string usage_of(const CLI::App& command) {
   for (const CLI::Option* o : command.get_options([](const CLI::Option* p) { return p->get_positional(); })) {
     if (o->get_group().empty()) continue;
     std::string word = value_name(*o);
-    if (takes_many(*o)) word = (word == "CMD" ? "-- " : "") + word + "...";
+    if (takes_many(*o)) word = fmt::format("{}{}...", word == "CMD" ? "-- " : "", word);
     text += o->get_required() ? ' ' + word : " [" + word + ']';
   }
   return text;

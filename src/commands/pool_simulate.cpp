@@ -37,6 +37,7 @@ std::vector<PolicyKind> policies_of(const Options& options) {
 
 void show(Console& console, const std::vector<PolicyResult>& results) {
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(results.size());
   for (const PolicyResult& r : results)
     rows.push_back({to_text(r.policy), fmt::format("{:.2f} %", r.hit_rate * 100), human_seconds(r.start_p50),
                     human_seconds(r.start_p99), fmt::format("{:.1f} %", r.utilisation * 100),

@@ -112,7 +112,6 @@ void tell(Session& session, const PoolEntry& entry) {
 [[noreturn]] void be_service(Session& session, Prepared prepared, Fd tell_parent) {
   int status = 0;
   const std::filesystem::path log = prepared.service.folder / "service.log";
-  const std::string document = "pool";
   try {
     ::setsid();
     const Fd null = open_file("/dev/null", O_RDWR);

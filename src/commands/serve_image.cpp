@@ -133,7 +133,8 @@ CLI::App* add_process(CLI::App& app, const char* name, const char* what,
   command->add_option("--prefetch", arguments->mount.prefetch, "What to cache")
       ->transform(CLI::CheckedTransformer(prefetch_names));
   command->add_option("--cache-size", arguments->mount.cache_bytes, "Of the disk cache; 0: as by default");
-  command->add_flag("--pass-through,!--no-pass-through", arguments->mount.pass_through, "Let the kernel read");
+  command->add_flag("--pass-through,!--no-pass-through", arguments->mount.pass_through,
+                    "Let the kernel read");
   command->add_option("--record", arguments->mount.record, "Where to write what is read; empty: nowhere");
   command->add_option("--fuse-fd", arguments->fuse_fd, "The descriptor of the mount")->required();
   command->add_option("--ready-fd", arguments->ready_fd, "Told when the mount is usable")->required();

@@ -143,6 +143,7 @@ void inspect(Session& session, const std::string& which) {
 void remove(Session& session, const std::vector<std::string>& which) {
   const std::shared_ptr<Store> store = session.store();
   std::vector<Ref> found;
+  found.reserve(which.size());
   for (const std::string& one : which) found.push_back(store->resolve(RefKind::snapshot, one));
   OrderedJson removed = OrderedJson::array();
   for (const Ref& ref : found) {

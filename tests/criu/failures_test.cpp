@@ -18,8 +18,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int port = 8000;
-
 /// A shell that writes a line now and then: enough to see whether it runs.
 void start_ticker(Server& server) {
   server.start({"sh", "-c", "while sleep 0.02; do echo tick; done"});

@@ -125,7 +125,7 @@ bool Environment::like(const Environment& other) const {
 
 std::vector<std::pair<std::string, std::string>> Environment::facts() const {
   std::vector<std::string> programs;
-  for (const auto& [name, version] : versions) programs.push_back(name + " " + version);
+  for (const auto& [name, version] : versions) programs.push_back(fmt::format("{} {}", name, version));
   return {{"kernel", kernel},
           {"system", system},
           {"processor", fmt::format("{}, {} core{}", cpu, cores, cores == 1 ? "" : "s")},

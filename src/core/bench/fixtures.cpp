@@ -60,19 +60,19 @@ const StoredImage& Fixtures::image() {
 }
 
 fs::path Fixtures::squashfs() {
-  const fs::path file = scratch("tree.squashfs");
+  fs::path file = scratch("tree.squashfs");
   if (!fs::exists(file)) prepare("squashfs", [&] { run_tool(squashfs_command(tree(), file), op_.cancel); });
   return file;
 }
 
 fs::path Fixtures::erofs() {
-  const fs::path file = scratch("tree.erofs");
+  fs::path file = scratch("tree.erofs");
   if (!fs::exists(file)) prepare("erofs", [&] { run_tool(erofs_command(tree(), file), op_.cancel); });
   return file;
 }
 
 fs::path Fixtures::tar_zst() {
-  const fs::path file = scratch("tree.tar.zst");
+  fs::path file = scratch("tree.tar.zst");
   if (!fs::exists(file)) prepare("tar.zst", [&] { run_tool(tar_command(tree(), file), op_.cancel); });
   return file;
 }

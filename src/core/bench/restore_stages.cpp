@@ -11,8 +11,6 @@
 
 namespace coldstart {
 
-namespace fs = std::filesystem;
-
 namespace {
 
 /// A replica whose memory is all in place, to be dumped again and again; restored when it is first needed.

@@ -59,6 +59,7 @@ bool has_outliers(std::vector<double> values) {
   if (values.size() < 4) return false;
   const double middle = median_of(values);
   std::vector<double> distances;
+  distances.reserve(values.size());
   for (const double v : values) distances.push_back(std::abs(v - middle));
   const double farthest = *std::max_element(distances.begin(), distances.end());
   constexpr double to_sigma = 1.4826;  // of a normal distribution

@@ -119,8 +119,8 @@ Axis::Axis(double most) {
       step = s * power;
       break;
     }
-  const double count = std::ceil(most / step - 1e-9);
-  for (double i = 0; i <= count; ++i) ticks.push_back(i * step);
+  const int count = static_cast<int>(std::ceil(most / step - 1e-9));
+  for (int i = 0; i <= count; ++i) ticks.push_back(i * step);
   end = count * step;
 }
 

@@ -97,9 +97,9 @@ double draw_legend(Svg& svg, double y, const BenchPart& part) {
   };
   double x = left;
   for (const auto& [stage, meaning] : meanings) {
-    const bool used = std::any_of(part.series.begin(), part.series.end(), [&](const Series& s) {
+    const bool used = std::any_of(part.series.begin(), part.series.end(), [name = stage](const Series& s) {
       return std::any_of(s.stages.begin(), s.stages.end(),
-                         [&](const StageSpan& span) { return span.name == stage; });
+                         [&](const StageSpan& span) { return span.name == name; });
     });
     if (!used) continue;
     if (x + text_width(meaning) + 30 > left + inner) {

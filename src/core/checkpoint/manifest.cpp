@@ -91,7 +91,7 @@ SnapshotManifest SnapshotManifest::from_json(std::string_view text, const std::s
     if (where == "/" || where == "/dev/shm")
       m.trees.emplace(where, digest_field(digest, document));
     else
-      throw Error::corrupt(document + ": a tree at '" + where + "' has no place in a sandbox");
+      throw Error::corrupt(fmt::format("{}: a tree at '{}' has no place in a sandbox", document, where));
   if (const auto image = field<Json>(json, "image", document); !image.is_null())
     m.image = digest_field(text_field(json, "image"), document);
   m.rootfs = text_field(json, "rootfs");

@@ -180,7 +180,7 @@ StoredMap StoredMap::from_json(const Json& json, const std::string& document) {
   map.bytes = field<uint64_t>(json, "bytes", document);
   for (const auto& text : field<std::vector<std::string>>(json, "chunks", document)) {
     const auto digest = Digest::parse(text);
-    if (!digest) throw Error::corrupt(document + ": '" + text + "' is no digest");
+    if (!digest) throw Error::corrupt(fmt::format("{}: '{}' is no digest", document, text));
     map.chunks.push_back(*digest);
   }
   if (map.bytes > map_limit || map.chunks.size() != (map.bytes + map_chunk_bytes - 1) / map_chunk_bytes)

@@ -17,14 +17,14 @@ namespace {
 enum class Need { needed, optional };
 
 /// The probe's finding as a check. `hint` is for what the probe has no better one for.
-HostCheck check(std::string name, Need need, const Probe& probe, std::string hint = {}) {
+HostCheck check(std::string name, Need need, const Probe& probe, const std::string& hint = {}) {
   HostCheck result{std::move(name), need == Need::needed, false, {}, {}, {}};
   try {
     result.detail = probe();
     result.ok = true;
   } catch (const Error& e) {
     result.detail = e.message();
-    result.hint = e.hint().empty() ? std::move(hint) : e.hint();
+    result.hint = e.hint().empty() ? hint : e.hint();
   }
   return result;
 }

@@ -46,7 +46,7 @@ std::string probe_gpu() {
   const std::unique_ptr<CudaDriver> driver = driver_here();
   if (!driver) return no_driver;
   const std::vector<std::string> gpus = models();
-  const std::string found =
+  std::string found =
       fmt::format("CUDA {}.{}, {} GPU{}{}{}", driver->version() / 1000, driver->version() % 1000 / 10,
                   gpus.size(), gpus.size() == 1 ? "" : "s", gpus.empty() ? "" : ": ", fmt::join(gpus, ", "));
   try {
@@ -67,7 +67,7 @@ std::string probe_gpu_health() {
     told.push_back(one.text());
     healthy = healthy && one.problems.empty();
   }
-  const std::string text = told.empty() ? "no GPU" : fmt::format("{}", fmt::join(told, "; "));
+  std::string text = told.empty() ? "no GPU" : fmt::format("{}", fmt::join(told, "; "));
   if (!healthy) throw Error(text, "do not use that GPU; see the kernel's log and 'nvidia-smi -q'");
   return text;
 }

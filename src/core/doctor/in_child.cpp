@@ -51,7 +51,7 @@ std::string in_child(const Probe& probe) {
   if (!end) throw Error("no answer within two seconds");
   Bytes bytes(4096);  // a finding is one line; a pipe holds it, so the child has not waited for us
   bytes.resize(read_full(report.read.get(), bytes));
-  const std::string text(as_text(bytes));
+  std::string text(as_text(bytes));
   if (end->ok()) return text;
   if (end->signal != 0 || end->code != 1) throw Error("the try itself broke off");
   const size_t at = text.find(separator);

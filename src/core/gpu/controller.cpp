@@ -112,6 +112,7 @@ std::vector<Json> GpuController::ask_each(const std::string& op, const std::vect
                                           const Json& more, std::chrono::milliseconds limit,
                                           const CancelToken& cancel) {
   std::vector<Ask> asks;
+  asks.reserve(pids.size());
   for (const pid_t pid : pids) asks.push_back({op, pid, more});
   return asks.empty() ? std::vector<Json>() : ask(asks, limit, cancel);
 }

@@ -49,8 +49,8 @@ const GpuInfo* candidate_for(const GpuFacts& from, const std::vector<GpuInfo>& g
 
 GpuMap as_asked(const GpuSnapshotFacts& facts, const GpuInventory& host, const GpuMap& asked) {
   for (const auto& [from, to] : asked) {
-    const bool known =
-        std::any_of(facts.gpus.begin(), facts.gpus.end(), [&](const GpuFacts& g) { return g.uuid == from; });
+    const bool known = std::any_of(facts.gpus.begin(), facts.gpus.end(),
+                                   [&uuid = from](const GpuFacts& g) { return g.uuid == uuid; });
     if (!known) throw Error::usage(fmt::format("the snapshot has nothing on {}", to_text(from)));
   }
   GpuMap map = asked;

@@ -118,7 +118,7 @@ class Builder {
 
 }  // namespace
 
-PackStats build_image(std::shared_ptr<Store> store, TreeSource& source, const BuildOptions& options,
+PackStats build_image(const std::shared_ptr<Store>& store, TreeSource& source, const BuildOptions& options,
                       const std::optional<RefName>& ref, Operation& op) {
   if (!std::has_single_bit(options.chunk_bytes) || options.chunk_bytes < (size_t{4} << 10) ||
       options.chunk_bytes > (size_t{16} << 20))

@@ -30,7 +30,7 @@ class Differ {
   }
 
  private:
-  void tell(PathChange change) {
+  void tell(const PathChange& change) {
     ++(change.kind == Kind::added     ? totals_.added
        : change.kind == Kind::removed ? totals_.removed
                                       : totals_.changed);

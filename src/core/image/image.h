@@ -61,7 +61,7 @@ class TreeSource;
 
 /// Reads all of `source` into the store and publishes it; sets `ref` if given. Memory: what ImageTree says,
 /// and the writer's frames.
-PackStats build_image(std::shared_ptr<Store> store, TreeSource& source, const BuildOptions& options,
+PackStats build_image(const std::shared_ptr<Store>& store, TreeSource& source, const BuildOptions& options,
                       const std::optional<RefName>& ref, Operation& op);
 
 /// The tree again, exactly, in `folder` (made if absent; must be empty). Never writes outside of it. Without

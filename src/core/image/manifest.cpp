@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "core/base/error.h"
 #include "core/base/json.h"
 #include "core/base/workers.h"
@@ -56,7 +58,7 @@ ImageManifest ImageManifest::from_json(std::string_view text, const std::string&
   if (m.blob_bytes > max_blob_bytes) throw Error::corrupt(document + ": the metadata is too large");
   for (const auto& digest : field<std::vector<std::string>>(blob, "chunks", document)) {
     const auto parsed = Digest::parse(digest);
-    if (!parsed) throw Error::corrupt(document + ": '" + digest + "' is no digest");
+    if (!parsed) throw Error::corrupt(fmt::format("{}: '{}' is no digest", document, digest));
     m.blob_chunks.push_back(*parsed);
   }
   m.files = field<uint64_t>(json, "files", document);

@@ -64,6 +64,7 @@ class Layout {
 
   static std::string names(const std::vector<OciDescriptor>& images) {
     std::vector<std::string> texts;
+    texts.reserve(images.size());
     for (const OciDescriptor& d : images)
       texts.push_back(d.reference.empty() ? d.digest.text() : shown(d.reference));
     return fmt::format("{}", fmt::join(texts, ", "));

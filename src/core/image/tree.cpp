@@ -122,7 +122,7 @@ std::string ImageTree::through_links(std::string_view path) const {
     const InodeRecord& link = nodes_[node];
     const std::string target = texts_.substr(link.first, link.size);
     if (target.starts_with('/')) way.resize(1);
-    rest = target + "/" + rest;
+    rest.insert(0, target + "/");
   }
   return way.back().second;
 }

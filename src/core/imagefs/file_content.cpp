@@ -19,7 +19,7 @@ Digest content_name(const ImageReader& image, const InodeRecord& file) {
 uint64_t content_disk_bytes(const ImageReader& image, const InodeRecord& file) {
   uint64_t sum = 0;
   for (const ExtentRecord& extent : image.extents(file))
-    sum += (image.chunks()[extent.chunk].length + 4095) / 4096 * 4096;
+    sum += (image.chunks()[extent.chunk].length + 4095) / 4096 * uint64_t{4096};
   return sum;
 }
 

@@ -22,7 +22,7 @@ class LatencyHistogram {
   double sum_seconds() const { return static_cast<double>(sum_.load()) * 1e-9; }
 
  private:
-  static constexpr size_t buckets = 60 * 8;
+  static constexpr size_t buckets = size_t{60} * 8;
   std::array<Counter, buckets> counts_{};
   Counter sum_{0};  // nanoseconds
 };

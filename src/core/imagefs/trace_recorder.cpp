@@ -23,7 +23,8 @@ std::string TraceRecorder::path_of(uint32_t inode) const {
   for (; inode != root_inode; inode = places_[inode].folder) {
     const Place& place = places_[inode];
     const std::string_view name = image_.name(image_.entries(image_.inode(place.folder))[place.entry]);
-    path = path.empty() ? std::string(name) : std::string(name) + '/' + path;
+    if (!path.empty()) path.insert(0, 1, '/');
+    path.insert(0, name);
   }
   return path;
 }

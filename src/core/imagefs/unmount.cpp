@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include <fmt/format.h>
 #include <sys/mount.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -82,7 +83,7 @@ std::string users_of(const fs::path& folder) {
       continue;  // it ended meanwhile
     }
     if (!name.empty() && name.back() == '\n') name.pop_back();
-    users.push_back(name + " (pid " + pid + ")");
+    users.push_back(fmt::format("{} (pid {})", name, pid));
   }
   if (users.empty()) return "a process or mount that is not to be seen from here";
   std::string text;

@@ -28,8 +28,8 @@ constexpr size_t batch_chunks = 96;
 /// Page tables for all of it at once instead of by one fault a page, and reading errors told here. Old
 /// kernels (before 5.14) lack the call: there the faults have to do.
 int populate(ByteSpan bytes) {
-  const auto first = reinterpret_cast<uintptr_t>(bytes.data()) & ~uintptr_t{page_size - 1};
-  return ::madvise(reinterpret_cast<void*>(first), bytes.size(), 22 /* MADV_POPULATE_READ */);
+  const std::byte* first = bytes.data() - reinterpret_cast<uintptr_t>(bytes.data()) % page_size;
+  return ::madvise(const_cast<std::byte*>(first), bytes.size(), 22 /* MADV_POPULATE_READ */);
 }
 
 }  // namespace

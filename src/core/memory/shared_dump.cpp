@@ -137,6 +137,7 @@ class PagesEditor {
     while (at < end) {
       const size_t size = std::min<uint64_t>(end - at, buffer_.size());
       iovec into{buffer_.data(), size};
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): an address in the other process
       iovec from{reinterpret_cast<void*>(at), size};
       const ssize_t n = ::process_vm_readv(host_pid_, &into, 1, &from, 1, 0);
       if (n != static_cast<ssize_t>(size))
@@ -201,7 +202,7 @@ SharedDump::SharedDump(const MemoryTier& tier, pid_t root) {
       std::istringstream words(line);
       std::string range, rights, offset, device, inode;
       words >> range >> rights >> offset >> device >> inode;
-      const auto copy = known.find(device + " " + inode);
+      const auto copy = known.find(fmt::format("{} {}", device, inode));
       if (copy == known.end()) continue;
       const std::string name = fmt::format("file[{:x}:{:x}]", mount_of(pid, range), std::stoull(inode));
       if (copies_.emplace(name, copy->second).second) external_.push_back(name);

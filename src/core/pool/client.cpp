@@ -67,7 +67,7 @@ Json ask_pool(const PoolEntry& pool, const std::string& method, const std::strin
   if (code != CURLE_OK)
     throw Error(fmt::format("the pool {} does not answer: {}", pool.name, curl_easy_strerror(code)));
   const std::string document = "the pool's answer";
-  const Json json = parse_json(answer, document);
+  Json json = parse_json(answer, document);
   if (json.contains("error")) throw error_from_json(json["error"], document);
   return json;
 }

@@ -39,7 +39,7 @@ void PoolDirectory::check_name(const std::string& name) {
 }
 
 fs::path PoolDirectory::folder(const std::string& name) const {
-  const fs::path folder = root_ / name;
+  fs::path folder = root_ / name;
   make_folders(folder);
   return folder;
 }
@@ -89,6 +89,7 @@ PoolEntry PoolDirectory::find(const std::string& name) const {
     throw Error::not_found("there is no pool '" + name + "'", "coldstart pool warm SNAPSHOT");
   if (all.empty()) throw Error::not_found("no pool runs", "coldstart pool warm SNAPSHOT -d");
   std::vector<std::string> names;
+  names.reserve(all.size());
   for (const PoolEntry& entry : all) names.push_back(entry.name);
   throw Error::usage("there are several pools: which one?", fmt::format("{}", fmt::join(names, ", ")));
 }

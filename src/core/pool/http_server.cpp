@@ -133,7 +133,7 @@ struct HttpServer::Impl {
     Owned<event> watched;
   };
 
-  Impl(std::vector<uid_t> allowed, std::function<void(HttpCall)> h)
+  Impl(std::vector<uid_t> allowed, std::function<void(const HttpCall&)> h)
       : users(std::move(allowed)), handler(std::move(h)) {
     users.push_back(0);
     users.push_back(::geteuid());
@@ -149,7 +149,7 @@ struct HttpServer::Impl {
   }
 
   std::vector<uid_t> users;
-  std::function<void(HttpCall)> handler;
+  std::function<void(const HttpCall&)> handler;
   Owned<event_base> base;
   /// Of each connection: the request that waits, and those that left something to be done when it ends.
   std::map<evhttp_connection*, std::vector<std::shared_ptr<Pending>>> pending;
@@ -185,7 +185,7 @@ void HttpServer::Impl::handle(evhttp_request* request) {
       if (!answer) answer = hold(request);
       return answer;
     };
-    handler(std::move(call));
+    handler(call);
   } catch (const std::exception& e) {
     log::warn("a request could not be served: {}", e.what());
     evhttp_send_error(request, 500, nullptr);
@@ -193,7 +193,7 @@ void HttpServer::Impl::handle(evhttp_request* request) {
 }
 
 HttpServer::HttpServer(std::vector<Fd>& sockets, std::vector<uid_t> users,
-                       std::function<void(HttpCall)> handler)
+                       std::function<void(const HttpCall&)> handler)
     : impl_(std::make_unique<Impl>(std::move(users), std::move(handler))) {
   event_set_log_callback([](int, const char* text) { log::debug("libevent: {}", text); });
   impl_->base.reset(made(event_base_new()));

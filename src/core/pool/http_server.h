@@ -39,7 +39,8 @@ class HttpServer {
  public:
   /// Takes over `sockets` (listening, not blocking). Over unix sockets only root, our own user and `users`
   /// are answered; others get 403.
-  HttpServer(std::vector<Fd>& sockets, std::vector<uid_t> users, std::function<void(HttpCall)> handler);
+  HttpServer(std::vector<Fd>& sockets, std::vector<uid_t> users,
+             std::function<void(const HttpCall&)> handler);
   ~HttpServer();
 
   void every(std::chrono::milliseconds time, std::function<void()> call);

@@ -52,7 +52,7 @@ class Service {
                      {static_cast<int>(Kind::check), 2},
                      {static_cast<int>(Kind::claim), 4},
                      {static_cast<int>(Kind::end), 2}}),
-        server_(options.sockets, options.users, [this](HttpCall call) { answer(std::move(call)); }) {}
+        server_(options.sockets, options.users, [this](const HttpCall& call) { answer(call); }) {}
 
   void run() {
     pool_.adopt();
@@ -99,8 +99,8 @@ class Service {
     if (busy()) server_.loop();
   }
 
-  void answer(HttpCall call);
-  void claim(HttpCall call);
+  void answer(const HttpCall& call);
+  void claim(const HttpCall& call);
   HttpReply act(const HttpCall& call);
 
   PoolServiceOptions& options_;
@@ -112,7 +112,7 @@ class Service {
   bool draining_ = false;
 };
 
-void Service::claim(HttpCall call) {
+void Service::claim(const HttpCall& call) {
   const ApiClaim asked = parse_claim(call.body);
   const std::shared_ptr<HttpAnswer> later = call.later();
   ClaimRequest request = asked.request;
@@ -156,11 +156,11 @@ HttpReply Service::act(const HttpCall& call) {
   return json_reply(OrderedJson::object());
 }
 
-void Service::answer(HttpCall call) {
+void Service::answer(const HttpCall& call) {
   const std::shared_ptr<HttpAnswer> later = call.later();
   try {
     if (call.method == "POST" && call.path == "/v1/claim")
-      claim(std::move(call));
+      claim(call);
     else
       later->reply(act(call), false);
   } catch (const Error& e) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 namespace coldstart {
 
@@ -87,7 +88,7 @@ void LoadForecast::advance(double now) {
     begin_ += (whole - forgotten) * window_;
     whole = forgotten;
   }
-  for (; whole > 0; --whole) {
+  for (auto left = static_cast<int64_t>(whole); left > 0; --left) {
     close_window(count_);
     count_ = 0;
     begin_ += window_;

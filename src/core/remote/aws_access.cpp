@@ -47,7 +47,7 @@ Settings read_section(const std::string& file, const std::string& section) {
 }
 
 std::string file_of(const char* variable, const char* in_home) {
-  if (const std::string named = environment(variable); !named.empty()) return named;
+  if (std::string named = environment(variable); !named.empty()) return named;
   const std::string home = environment("HOME");
   return home.empty() ? std::string() : home + in_home;
 }

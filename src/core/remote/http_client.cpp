@@ -316,7 +316,6 @@ RemoteError http_failure(const HttpResponse& response, const std::string& doing,
                                ? fmt::format("{}: the server answers {}", doing, response.status)
                                : fmt::format("{}: the server answers {}, {}", doing, response.status, said);
   Kind kind = Kind::refused;
-  std::string advice = hint;
   if (response.status == 404 || response.status == 410) {
     kind = Kind::absent;
   } else if (response.status == 401 || response.status == 403 || response.status == 407) {
@@ -327,7 +326,7 @@ RemoteError http_failure(const HttpResponse& response, const std::string& doing,
   } else if (response.status >= 300 && response.status < 400) {
     kind = Kind::refused;
   }
-  RemoteError error(kind, what, advice);
+  RemoteError error(kind, what, hint);
   if (const std::string after = response.header("retry-after"); !after.empty())
     error.retry_after = milliseconds(std::clamp(std::strtol(after.c_str(), nullptr, 10), 0L, 3600L) * 1000);
   return error;

@@ -123,7 +123,7 @@ void StoreOrigins::prefetch(std::span<const Digest> digests) {
   for (const Digest& digest : digests)
     if (const std::vector<Place> places = find(digest); !places.empty())
       wanted[places.front().origin].push_back(places.front().chunk->frame);
-  for (auto& [origin, frames] : wanted) origin->fetch(std::move(frames), {}, true);
+  for (const auto& [origin, frames] : wanted) origin->fetch(frames, {}, true);
 }
 
 /// A fetched pack is worth keeping while a chunk in it is in no pack of the store.

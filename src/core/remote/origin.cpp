@@ -222,7 +222,7 @@ void Origin::fetch_run(const Run& run, const Each& each) {
   if (failure) std::rethrow_exception(failure);
 }
 
-void Origin::fetch(std::vector<uint32_t> numbers, const Each& each, bool quiet) {
+void Origin::fetch(const std::vector<uint32_t>& numbers, const Each& each, bool quiet) {
   std::vector<uint32_t> lacking;
   for (const uint32_t number : numbers) {
     const IndexedFrame& frame = index_.frames()[number];

@@ -89,7 +89,7 @@ class Origin {
   /// With `each`, every frame that was here or came is given to it, from any thread, and not kept here.
   /// `quiet`: goes on after a failure, and does not tell; else the first one is thrown.
   using Each = std::function<void(uint32_t number, ByteSpan stored, const OriginFrame&)>;
-  void fetch(std::vector<uint32_t> numbers, const Each& each, bool quiet);
+  void fetch(const std::vector<uint32_t>& numbers, const Each& each, bool quiet);
 
  private:
   struct Run;

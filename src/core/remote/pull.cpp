@@ -124,7 +124,7 @@ void Pull::fetch_content() {
     received_ += stored.size();
     op_.progress.advance(stored.size());
   };
-  origin.fetch(std::move(lacking), take, false);
+  origin.fetch(lacking, take, false);
   writer_.publish();
 }
 

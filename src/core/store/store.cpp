@@ -102,7 +102,7 @@ bool Store::has(const Digest& digest) {
 }
 
 std::shared_ptr<const OriginFrame> Store::from_origin(const Digest& digest, const Error* wrong) {
-  const std::shared_ptr<const OriginFrame> frame = impl_->origin ? impl_->origin->frame(digest) : nullptr;
+  std::shared_ptr<const OriginFrame> frame = impl_->origin ? impl_->origin->frame(digest) : nullptr;
   if (frame) return frame;
   throw wrong != nullptr ? *wrong : missing_chunk(digest);
 }

@@ -54,7 +54,7 @@ TEST_CASE("a memory map survives being packed") {
 
 TEST_CASE("a damaged memory map is refused") {
   CHECK(status_after([](Bytes&) {}) == Exit::ok);
-  for (size_t size : {0, 31, 32, 150, 207})
+  for (size_t size : {0U, 31U, 32U, 150U, 207U})
     CHECK(status_after([&](Bytes& b) { b.resize(size); }) == Exit::corrupt);
   CHECK(status_after([](Bytes& b) { b.resize(b.size() + 1); }) == Exit::corrupt);
   CHECK(status_after([](Bytes& b) { set(b, 0, 'x', 1); }) == Exit::corrupt);

@@ -86,7 +86,7 @@ TEST_CASE("a file is cut at the grid, and zero blocks around a piece are left ou
 TEST_CASE("files of any length and content come back") {
   Built b;
   std::mt19937 random(1);
-  for (const size_t size : {0, 1, 4095, 4096, 4097, 16384, 16385, 100000}) {
+  for (const size_t size : {0U, 1U, 4095U, 4096U, 4097U, 16384U, 16385U, 100000U}) {
     std::string content(size, '\0');
     for (size_t i = 0; i < size; ++i)
       if (i / 4096 % 3 != 0) content[i] = static_cast<char>(random());

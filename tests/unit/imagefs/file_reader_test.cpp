@@ -65,8 +65,8 @@ TEST_CASE("any range of a file with holes reads as it should") {
   const std::string want = whole_file();
   REQUIRE(want.size() == file_size);
   for (const uint64_t from :
-       {0, 1, 99, 100, 101, 149, 150, 179, 180, 181, 70000, 120179, 120180, 120189, 120190})
-    for (const size_t size : {1, 2, 49, 50, 51, 80, 82, 5000, 120000, 1 << 20})
+       {0U, 1U, 99U, 100U, 101U, 149U, 150U, 179U, 180U, 181U, 70000U, 120179U, 120180U, 120189U, 120190U})
+    for (const size_t size : {1U, 2U, 49U, 50U, 51U, 80U, 82U, 5000U, 120000U, 1U << 20})
       CHECK_MESSAGE(text(reader.read(file_inode, from, size)) == want.substr(from, size),
                     from << " + " << size);
   CHECK(reader.read(file_inode, file_size, 10).bytes == 0);

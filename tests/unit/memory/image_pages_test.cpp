@@ -39,7 +39,7 @@ void write_images(const fs::path& folder, const std::vector<Run>& runs, const st
   pagemap.write(folder / "pagemap-7.img");
   CriuImage mm(ImageKind::mm);
   criu::Mm message;
-  for (uint64_t i : {1, 2}) {
+  for (uint64_t i : {1U, 2U}) {
     criu::Vma* vma = message.add_vmas();
     vma->set_start(i * 100 * P);
     vma->set_end((i + 1) * 100 * P);

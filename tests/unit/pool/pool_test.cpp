@@ -307,7 +307,7 @@ TEST_CASE("no slot is made where there is no memory for it, and the reason is to
 }
 
 TEST_CASE("old slots are replaced before they go where there is room, one by one where there is none") {
-  for (const size_t max : {2, 3}) {
+  for (const size_t max : {2U, 3U}) {
     PoolOptions options = sizes(2, max);
     options.max_age = 10;
     Bench bench(options);

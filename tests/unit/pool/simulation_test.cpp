@@ -35,12 +35,12 @@ TEST_CASE("fixed slots under Poisson arrivals miss as Erlang B says, however lon
     double rate;
     size_t idle;
   };
-  for (const auto& [rate, idle] : {Point{0.1, 5}, Point{0.1, 2}, Point{0.5, 8}, Point{2, 25}, Point{0.02, 1}})
+  for (const Point& at : {Point{0.1, 5}, Point{0.1, 2}, Point{0.5, 8}, Point{2, 25}, Point{0.02, 1}})
     for (const char* refill : {"10", "exp:10", "uniform:0:20", "lognormal:8.8249690258:0.5"}) {
-      INFO(rate, " arrivals a second, ", idle, " slots, refill ", refill);
-      const Arrivals arrivals = made(ArrivalKind::poisson, rate, 1'000'000);
-      const double expected = erlang_b(static_cast<double>(idle), rate * 10);
-      const double missed = 1 - fixed(arrivals, idle, refill).hit_rate;
+      INFO(at.rate, " arrivals a second, ", at.idle, " slots, refill ", refill);
+      const Arrivals arrivals = made(ArrivalKind::poisson, at.rate, 1'000'000);
+      const double expected = erlang_b(static_cast<double>(at.idle), at.rate * 10);
+      const double missed = 1 - fixed(arrivals, at.idle, refill).hit_rate;
       // Four standard errors, with room for misses that come in clumps.
       const double noise = 4 * std::sqrt(3 * expected / 1e6);
       CHECK(std::abs(missed - expected) < noise);

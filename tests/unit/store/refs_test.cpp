@@ -80,7 +80,8 @@ TEST_CASE_FIXTURE(StoreFixture, "a prefix that fits several digests is refused")
     if (fresh) continue;
     store->set_ref(RefKind::image, RefName::parse("one"), it->second);
     store->set_ref(RefKind::image, RefName::parse("two"), d);
-    CHECK(error_of([&] { store->resolve(RefKind::image, it->first); }).exit() == Exit::usage);
+    const std::string& prefix = it->first;
+    CHECK(error_of([&] { store->resolve(RefKind::image, prefix); }).exit() == Exit::usage);
     CHECK(store->resolve(RefKind::image, d.hex()).digest == d);
     return;
   }
