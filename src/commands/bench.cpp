@@ -160,7 +160,7 @@ void cold_start(Session& session, ColdStartArguments arguments) {
   Replicas replicas(store->root());
   const SnapshotCases cases(store, replicas, start, session.operation());
   BenchReport report;
-  report.parts.push_back(bench_cold_start(cases, start, arguments.report.runs, session.operation()));
+  report.parts = bench_cold_start(cases, start, arguments.report.runs, session.operation());
   report.answer = cases.answer();
   report.parameters = cases.parameters();
   deliver(session, std::move(report), arguments.report);
@@ -205,7 +205,8 @@ void stages(Session& session, StageArguments arguments) {
   BenchReport report;
   Fixtures fixtures(store, replicas, arguments.input, session.operation());
   for (const StageBench* stage : chosen)
-    report.parts.push_back(run_stage(*stage, fixtures, arguments.report.runs, session.operation()));
+    for (BenchPart& part : run_stage(*stage, fixtures, arguments.report.runs, session.operation()))
+      report.parts.push_back(std::move(part));
   report.parameters = fixtures.parameters();
   deliver(session, std::move(report), arguments.report);
 }

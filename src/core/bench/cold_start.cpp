@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/bench/cold_start.h"
 
+#include <algorithm>
+
+#include <fmt/format.h>
+
 #include "core/image/image.h"
 #include "core/pipeline/restore.h"
 
@@ -10,16 +14,17 @@ SnapshotCases::SnapshotCases(const std::shared_ptr<Store>& store, Replicas& repl
                              const SnapshotStart& start, Operation& op)
     : store_(store), replicas_(replicas), start_(start), op_(op) {}
 
-ReplicaCase SnapshotCases::base(const std::string& name, bool baseline, const std::string& memory) const {
+ReplicaCase SnapshotCases::base(const std::string& name, const std::string& memory, bool plain_criu) const {
   RestoreRequest request;
   request.source = start_.snapshot;
   request.memory = memory;
+  request.plain_criu = plain_criu;
   request.net = start_.net;
   request.binds = start_.binds;
   request.ready = Readiness();  // the first answer is the readiness that counts
   ReplicaCase result;
   result.name = name;
-  result.baseline = baseline;
+  result.baseline = plain_criu;
   result.spec = [store = store_, digest = start_.digest, request] {
     return restore_spec(*store, digest, request);
   };
@@ -27,11 +32,13 @@ ReplicaCase SnapshotCases::base(const std::string& name, bool baseline, const st
   result.request = start_.request;
   result.timeout = start_.timeout;
   result.answer = answer_;
+  result.warm = warm_;
   return result;
 }
 
 Case SnapshotCases::plain() const {
-  ReplicaCase plain = base("plain", true, "auto");
+  ReplicaCase plain = base("plain", "auto");
+  plain.baseline = true;
   plain.spec = [restored = plain.spec] {
     ReplicaSpec spec = restored();
     spec.launch = {{"kind", "program"}};
@@ -40,11 +47,26 @@ Case SnapshotCases::plain() const {
   return replica_case(plain, replicas_, op_);
 }
 
-Case SnapshotCases::restored(const std::string& name, bool baseline, const std::string& memory,
-                             bool answer) const {
-  ReplicaCase restored = base(name, baseline, memory);
+Case SnapshotCases::restored(const std::string& name, const std::string& memory, bool answer) const {
+  ReplicaCase restored = base(name, memory);
   if (!answer) restored.request = {};
   return replica_case(restored, replicas_, op_);
+}
+
+Case SnapshotCases::criu(const std::string& name, bool lazy, bool answer) const {
+  ReplicaCase restored = base(name, lazy ? "lazy" : "eager", true);
+  if (!answer) restored.request = {};
+  return replica_case(restored, replicas_, op_);
+}
+
+BenchPart SnapshotCases::less_warm_answer(const BenchPart& part) const {
+  BenchPart rest = part;
+  rest.stage += "-alone";
+  rest.what = fmt::format("the same less {:.3f} s, which a warm answer takes", *warm_);
+  rest.skipped.clear();
+  for (Series& series : rest.series)
+    for (double& seconds : series.seconds) seconds = std::max(0.0, seconds - *warm_);
+  return rest;
 }
 
 std::string SnapshotCases::answer() const {
@@ -60,14 +82,13 @@ std::map<std::string, double> SnapshotCases::parameters() const {
   return parameters;
 }
 
-BenchPart bench_cold_start(const SnapshotCases& cases, const SnapshotStart& start, const RunOptions& options,
-                           Operation& op) {
+std::vector<BenchPart> bench_cold_start(const SnapshotCases& cases, const SnapshotStart& start,
+                                        const RunOptions& options, Operation& op) {
   BenchPart part{"cold-start", "from the request to start until the first right answer", {}, {}};
-  part.series = run_paired("cold-start",
-                           {cases.plain(), cases.restored("criu", true, "eager"),
-                            cases.restored("coldstart", false, start.memory)},
-                           options, op);
-  return part;
+  part.series = run_paired(
+      "cold-start", {cases.plain(), cases.criu("criu", false), cases.restored("coldstart", start.memory)},
+      options, op);
+  return {part, cases.less_warm_answer(part)};
 }
 
 }  // namespace coldstart

@@ -35,25 +35,32 @@ class SnapshotCases {
                 Operation& op);
   /// The program started anew, as `run` does: a baseline.
   Case plain() const;
-  /// A restore with `memory` as in RestoreRequest. Waits for the answer to the request, if `answer`.
-  Case restored(const std::string& name, bool baseline, const std::string& memory, bool answer = true) const;
+  /// A restore of ours with `memory` as in RestoreRequest. Waits for the answer to the request, if `answer`.
+  Case restored(const std::string& name, const std::string& memory, bool answer = true) const;
+  /// A baseline: CRIU by itself, which fills memory before it lets anything run, or (`lazy`) while it runs,
+  /// from its own page server.
+  Case criu(const std::string& name, bool lazy, bool answer = true) const;
+  /// What is left of the times of a comparison without the time of a warm answer: the cold start alone.
+  BenchPart less_warm_answer(const BenchPart& part) const;
   /// Of the answer that all gave, once there was one.
   std::string answer() const;
   /// "memory_bytes", "replicas", "image_bytes": for BenchReport::parameters.
   std::map<std::string, double> parameters() const;
 
  private:
-  ReplicaCase base(const std::string& name, bool baseline, const std::string& memory) const;
+  ReplicaCase base(const std::string& name, const std::string& memory, bool plain_criu = false) const;
 
   const std::shared_ptr<Store> store_;
   Replicas& replicas_;
   const SnapshotStart& start_;
   Operation& op_;
   SharedAnswer answer_ = std::make_shared<std::optional<Digest>>();
+  SharedWarm warm_ = std::make_shared<double>(0);
 };
 
-/// Runs them interleaved. Throws Error if one gives another answer than the plain start.
-BenchPart bench_cold_start(const SnapshotCases& cases, const SnapshotStart& start, const RunOptions& options,
-                           Operation& op);
+/// Runs them interleaved; gives the whole times, and what is left of them without a warm answer. Throws Error
+/// if one gives another answer than the plain start.
+std::vector<BenchPart> bench_cold_start(const SnapshotCases& cases, const SnapshotStart& start,
+                                        const RunOptions& options, Operation& op);
 
 }  // namespace coldstart

@@ -108,8 +108,7 @@ std::vector<Case> criu_dump_cases(Fixtures& f, BenchPart&) {
 
 std::vector<Case> criu_restore_cases(Fixtures& f, BenchPart&) {
   const SnapshotCases& cases = f.snapshot_cases();
-  return {cases.restored("coldstart", false, f.snapshot().memory, false),
-          cases.restored("criu", true, "eager", false)};
+  return {cases.restored("coldstart", f.snapshot().memory, false), cases.criu("criu", false, false)};
 }
 
 std::vector<Case> memory_cases(Fixtures& f, BenchPart& part) {
@@ -117,19 +116,16 @@ std::vector<Case> memory_cases(Fixtures& f, BenchPart& part) {
     throw Error::usage("there is no request to time: the snapshot has neither a warm-up nor a ready URL",
                        "--request URL");
   const SnapshotCases& cases = f.snapshot_cases();
-  std::vector<Case> all = {cases.restored("criu", true, "eager")};
-  for (const char* mode : {"lazy", "shared"}) {
+  std::vector<Case> all = {cases.criu("criu", false), cases.criu("criu lazy-pages", true)};
+  for (const char* mode : {"eager", "lazy", "shared"}) {
     try {
       choose_memory_mode(mode);
     } catch (const Error& e) {
       part.skipped.push_back({std::string("coldstart ") + mode, e.message()});
       continue;
     }
-    all.push_back(cases.restored(std::string("coldstart ") + mode, false, mode));
+    all.push_back(cases.restored(std::string("coldstart ") + mode, mode));
   }
-  part.skipped.push_back(
-      {"criu lazy-pages",
-       "its page server cannot read a snapshot of ours; tests/bench/memory_restore compares both"});
   return all;
 }
 

@@ -31,7 +31,7 @@ constexpr std::array stages = {
     StageBench{"criu.restore", "until the restored processes ran", "plain CRIU", Needs::snapshot, true,
                criu_restore_cases},
     StageBench{"memory", "from the request to restore until the first right answer",
-               "plain CRIU, CRIU's lazy-pages", Needs::snapshot, true, memory_cases},
+               "plain CRIU, CRIU's lazy-pages", Needs::snapshot, true, memory_cases, true},
 };
 
 }  // namespace
@@ -49,13 +49,15 @@ const StageBench& stage_bench(const std::string& name) {
   throw Error::usage(fmt::format("there is no stage '{}'", name), "stages are " + names);
 }
 
-BenchPart run_stage(const StageBench& stage, Fixtures& fixtures, const RunOptions& options, Operation& op) {
+std::vector<BenchPart> run_stage(const StageBench& stage, Fixtures& fixtures, const RunOptions& options,
+                                 Operation& op) {
   if (stage.as_root && ::geteuid() != 0)
     throw Error::missing(fmt::format("the stage {} needs root", stage.name), "run it as root");
   BenchPart part{stage.name, stage.what, {}, {}};
   const std::vector<Case> cases = stage.cases(fixtures, part);
   part.series = run_paired(stage.name, cases, options, op);
-  return part;
+  if (!stage.answers) return {part};
+  return {part, fixtures.snapshot_cases().less_warm_answer(part)};
 }
 
 }  // namespace coldstart

@@ -23,14 +23,16 @@ struct StageBench {
   bool as_root;
   /// The cases; notes in `part` what is skipped.
   std::vector<Case> (*cases)(Fixtures& fixtures, BenchPart& part);
+  bool answers = false;  ///< a case ends with an answer: what is left without a warm one is shown, too
 };
 
 std::span<const StageBench> stage_benches();
 /// Throws Error::usage that names the nearest.
 const StageBench& stage_bench(const std::string& name);
 
-/// Measures one stage.
-BenchPart run_stage(const StageBench& stage, Fixtures& fixtures, const RunOptions& options, Operation& op);
+/// Measures one stage; a second part is what SnapshotCases::less_warm_answer() makes of it.
+std::vector<BenchPart> run_stage(const StageBench& stage, Fixtures& fixtures, const RunOptions& options,
+                                 Operation& op);
 
 // In image_stages.cpp and restore_stages.cpp.
 std::vector<Case> image_pack_cases(Fixtures& fixtures, BenchPart& part);

@@ -157,6 +157,7 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
                  {"memory", to_string(choose_memory_mode(memory))},
                  {"memory_cache", request.memory_cache.value_or(MemoryTier::default_budget())},
                  {"record", request.record},
+                 {"plain_criu", request.plain_criu},
                  {"post_restore", request.post_restore}};
   return spec;
 }
@@ -168,6 +169,7 @@ void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
   lease_ = store_->lease("replica", {{RefKind::snapshot, snapshot}});
   manifest_ = read_snapshot_manifest(*store_, snapshot);
   mode_ = parse_memory_mode(field<std::string>(context.spec.launch, "memory", "the restore's request"));
+  plain_ = field<bool>(context.spec.launch, "plain_criu", "the restore's request");
   if (auto gpu = GpuRestore::begin(store_->root(), manifest_.gpu,
                                    field<Json>(context.spec.launch, "gpu", "the restore's request")))
     gpu_.emplace(std::move(*gpu));
@@ -228,7 +230,7 @@ void RestoreLauncher::serve_memory(RestoreOptions& options, const Sandbox& sandb
 Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
   const auto began = Clock::now();
   std::optional<FilesAhead> ahead;
-  if (context.spec.image) ahead.emplace(files_->path(), image_);
+  if (context.spec.image && !plain_) ahead.emplace(files_->path(), image_);
   for (const auto& [where, tree] : manifest_.trees)
     if (where != "/")
       unpack_tree(*store_, tree, sandbox.root() / fs::path(where).relative_path(), context.op);
@@ -240,11 +242,11 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   options.work = context.folder;
   options.log = context.folder / "criu-restore.log";
   options.kernel_facts = criu.kernel_facts;
-  options.files_never_change = manifest_.image.has_value();
+  options.files_never_change = manifest_.image.has_value() && !plain_;
   options.tcp_close = manifest_.tcp == TcpPolicy::close;
   options.tcp_established = manifest_.tcp == TcpPolicy::established;
   std::optional<WholeImages> whole;
-  if (mode_ == MemoryMode::eager) {
+  if (mode_ == MemoryMode::eager || plain_) {
     whole.emplace(store_, manifest_, files_->path(), context.op.cancel);
     options.images = whole->path();
   }
@@ -252,7 +254,12 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   nobody.write.reset();
   options.inherit = inherited(manifest_.stdio, stdio, nobody);
   const SocketRemover no_socket_stays(options.work / "lazy-pages.socket");
-  if (mode_ != MemoryMode::eager) serve_memory(options, sandbox, context);
+  if (plain_ && mode_ != MemoryMode::eager) {
+    options.lazy_pages = true;
+    criu_pages_.emplace(criu.program, options.images, options.work);
+  } else if (mode_ != MemoryMode::eager) {
+    serve_memory(options, sandbox, context);
+  }
   const auto at_station = [&](std::string_view station) {
     if (copy_ && station == "pre-resume") memory_->share();
   };

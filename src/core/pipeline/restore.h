@@ -12,6 +12,7 @@
 #include "core/checkpoint/manifest.h"
 #include "core/memory/memory.h"
 #include "core/memory/memory_tier.h"
+#include "core/pipeline/criu_page_server.h"
 #include "core/pipeline/gpu_stage.h"
 #include "core/sandbox/supervisor.h"
 #include "core/store/store.h"
@@ -30,6 +31,7 @@ struct RestoreRequest {
   /// Asked once it is ready, each a URL or a command: what they touch belongs to the working set, which is
   /// recorded anew.
   std::vector<std::string> record;
+  bool plain_criu = false;   ///< for benches: CRIU with none of what we do for it, eager or (its own) lazy
   std::string post_restore;  ///< a command for `sh -c` inside, run before it is asked whether it is ready
   std::optional<uint64_t>
       memory_cache;     ///< bytes that shared memory may take on this host; else a part of it
@@ -63,8 +65,10 @@ class RestoreLauncher final : public Launcher {
   pid_t root_ = 0;
   std::optional<ImagesFolder> files_;  // in use until all memory is in place
   std::optional<GpuRestore> gpu_;
-  std::optional<SharedCopy> copy_;      // shared mode
-  Fd copy_pages_;                       // that CRIU maps
+  std::optional<SharedCopy> copy_;  // shared mode
+  Fd copy_pages_;                   // that CRIU maps
+  bool plain_ = false;
+  std::optional<CriuPageServer> criu_pages_;
   std::optional<MemoryServer> memory_;  // not eager: its end is the end of what still waits for memory
 };
 
