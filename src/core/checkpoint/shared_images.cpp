@@ -171,7 +171,8 @@ std::vector<SharedMapping> choose_shared_mappings(const fs::path& images) {
       const uint64_t bytes = lazy_bytes(map, vma.start(), vma.end());
       if (bytes < least_bytes) continue;
       if (chosen.size() == most_mappings) return chosen;
-      chosen.push_back({process.pid(), vma.start(), vma.end(), chosen.size() * slot_bytes, bytes, blocks});
+      const uint64_t offset = chosen.size() * slot_bytes + vma.start() % huge_page_bytes;
+      chosen.push_back({process.pid(), vma.start(), vma.end(), offset, bytes, blocks});
       blocks += blocks_of(chosen.back());
     }
   }

@@ -30,6 +30,9 @@ struct SharedMapping {
   bool operator==(const SharedMapping&) const = default;
 };
 
+/// An address in a mapping and its place in the pages file differ by a multiple of this.
+constexpr uint64_t huge_page_bytes = uint64_t{2} << 20;
+
 /// The pages file is filled in blocks of so many bytes, counted from the start of each mapping.
 constexpr uint64_t shared_block_bytes = uint64_t{64} << 10;
 inline uint64_t blocks_of(const SharedMapping& m) {

@@ -22,6 +22,7 @@
 #include "core/image/image.h"
 #include "core/image/source.h"
 #include "core/memory/host_support.h"
+#include "core/memory/huge_pages.h"
 #include "core/memory/memory_tier.h"
 #include "core/memory/shared_dump.h"
 #include "core/memory/shared_pages.h"
@@ -296,7 +297,9 @@ class Taking {
           MemoryTier(store_->root()).get(snapshot, images.path(), MemoryTier::default_budget(), why);
       if (!copy) return log::info("the snapshot is not kept in memory: {}", why);
       SharedPages pages(copy->folder());
-      fill_all(pages, *open_stored_pages(store_, manifest_, images.path()));
+      const auto stored = open_stored_pages(store_, manifest_, images.path());
+      make_huge(pages, *stored);
+      fill_all(pages, *stored);
     } catch (const std::exception& e) {
       op_.cancel.check();
       log::info("the snapshot is not kept in memory: {}", e.what());
