@@ -11,7 +11,6 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
-#include "core/memory/huge_pages.h"
 
 namespace coldstart {
 
@@ -58,12 +57,11 @@ struct AddressSpace::Batch {
 };
 
 AddressSpace::AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters,
-                           std::shared_ptr<const SharedProcess> shared, pid_t pid)
+                           std::shared_ptr<const SharedProcess> shared)
     : userfault_(std::move(fd)),
       source_(std::move(source)),
       shared_(std::move(shared)),
       counters_(counters),
-      pid_(pid),
       scratch_(neighbourhood) {
   const auto ours = [&](const Piece& p) { return !shared_ || shared_->find(p.image) == nullptr; };
   for (const Piece& piece : source_->pieces())
@@ -90,8 +88,6 @@ AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
 
 void AddressSpace::share() {
   if (!shared_) return;
-  const auto mapped =
-      pid_ > 0 ? map_huge(pid_, *shared_, *source_) : std::vector<std::pair<uint64_t, uint64_t>>();
   const std::lock_guard lock(mutex_);
   for (const SharedMapping& m : shared_->mappings()) {
     userfault_.share(m.start, m.end - m.start);
@@ -101,11 +97,6 @@ void AddressSpace::share() {
     if (shared_->find(piece.image) == nullptr) continue;
     pending_.add(piece);
     shared_now_.add(piece);
-  }
-  for (const auto& [start, end] : mapped) {
-    pending_.drop(start, end);
-    counters_.shared_pages += (end - start) / page_size;
-    counters_.pushed_pages += (end - start) / page_size;
   }
 }
 
@@ -187,9 +178,7 @@ AddressSpace::Batch AddressSpace::read_batch() {
   for (const uint64_t page : batch.faults) {
     const uint64_t low = page & ~(neighbourhood - 1);
     Answer answer{page, 0, 0, pending_.around(page, low, low + neighbourhood)};
-    // Mapped before, and taken away: a huge page that was written to, above all, of which all will be missed.
-    const uint64_t huge = page & ~(huge_page_bytes - 1);
-    if (!answer.piece && (answer.piece = shared_now_.around(page, huge, huge + huge_page_bytes)))
+    if (!answer.piece && (answer.piece = shared_now_.around(page, low, low + neighbourhood)))
       answer.again = true;
     if (!answer.piece) {
       std::tie(answer.low, answer.high) = pending_.gap(page, low, low + neighbourhood);

@@ -58,9 +58,9 @@ struct FillCounters {
 class AddressSpace {
  public:
   /// Of a restored process; `fd` is what CRIU sent for it. `shared`: its mappings of the shared copy, or
-  /// null. `pid`: by which we know it, if we do.
+  /// null.
   AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters,
-               std::shared_ptr<const SharedProcess> shared = nullptr, pid_t pid = 0);
+               std::shared_ptr<const SharedProcess> shared = nullptr);
 
   /// Reads the kernel's messages and answers them. Gives the address spaces of children forked meanwhile.
   std::vector<std::shared_ptr<AddressSpace>> serve();
@@ -116,7 +116,6 @@ class AddressSpace {
   const std::shared_ptr<const PageSource> source_;
   const std::shared_ptr<const SharedProcess> shared_;  // or null
   FillCounters& counters_;
-  const pid_t pid_ = 0;
   Bytes scratch_;  // of serve()
 
   mutable std::mutex mutex_;  // guards all below

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/memory/huge_pages.h"
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
 #include <functional>
+#include <utility>
+#include <vector>
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
@@ -21,17 +16,7 @@ namespace {
 
 using Range = std::pair<uint64_t, uint64_t>;
 
-// What newer headers have: <linux/fs.h> from Linux 6.7 on, and MADV_COLLAPSE from 6.1 on.
-struct PageRegion {
-  uint64_t start, end, categories;
-};
-struct ScanRequest {
-  uint64_t size, flags, start, end, walk_end, vec, vec_length, max_pages, inverted, mask, any_of, returned;
-};
-constexpr unsigned long pagemap_scan = _IOWR('f', 16, ScanRequest);
-constexpr uint64_t page_is_present = 1 << 3;
-constexpr uint64_t page_is_huge = 1 << 6;
-constexpr int madvise_collapse = 25;
+constexpr int madvise_collapse = 25;  // MADV_COLLAPSE, of Linux 6.1 and newer
 
 /// The huge pages of a mapping that are whole, and `wanted`, next to each other ones as one range of
 /// addresses.
@@ -89,25 +74,6 @@ class Window {
   std::byte* at_ = nullptr;
 };
 
-/// The parts of [start, end) of a process that huge pages are mapped in.
-void find_huge(const Fd& pagemap, const Range& range, std::vector<Range>& found) {
-  std::array<PageRegion, 64> regions{};
-  for (uint64_t at = range.first; at < range.second;) {
-    ScanRequest scan{};
-    scan.size = sizeof scan;
-    scan.start = at;
-    scan.end = range.second;
-    scan.vec = reinterpret_cast<uint64_t>(regions.data());
-    scan.vec_length = regions.size();
-    scan.mask = scan.returned = page_is_present | page_is_huge;
-    const int n = check(::ioctl(pagemap.get(), pagemap_scan, &scan), "cannot scan a page map");
-    for (int i = 0; i < n; ++i)
-      found.emplace_back(regions[static_cast<size_t>(i)].start, regions[static_cast<size_t>(i)].end);
-    if (scan.walk_end <= at) return;
-    at = scan.walk_end;
-  }
-}
-
 }  // namespace
 
 void make_huge(SharedPages& shared, const SnapshotPages& snapshot) {
@@ -124,28 +90,6 @@ void make_huge(SharedPages& shared, const SnapshotPages& snapshot) {
         return;
       }
   }
-}
-
-std::vector<Range> map_huge(pid_t pid, const SharedProcess& shared, const PageSource& source) {
-  std::vector<Range> found;
-  try {
-    const Fd memory = open_file(fmt::format("/proc/{}/mem", pid), O_RDONLY);
-    const Fd pagemap = open_file(fmt::format("/proc/{}/pagemap", pid), O_RDONLY);
-    for (const SharedMapping& m : shared.mappings()) {
-      const auto is_present = [&](uint64_t at) { return shared.pages().is_present(m, at, huge_page_bytes); };
-      for (const Range& range : whole_ranges(m, source, is_present)) {
-        // A read of a byte on the process's behalf makes the kernel map all of the page that it is in.
-        std::byte byte{};
-        for (uint64_t at = range.first; at < range.second; at += huge_page_bytes)
-          if (::pread(memory.get(), &byte, 1, static_cast<off_t>(at)) != 1)
-            throw Error::sys("cannot touch the process's memory");
-        find_huge(pagemap, range, found);
-      }
-    }
-  } catch (const Error& e) {
-    log::debug("no huge pages for process {}: {}", pid, e.what());
-  }
-  return found;
 }
 
 }  // namespace coldstart

@@ -301,7 +301,7 @@ bool PageServer::take_message(int client) {
   if (shared_) shared = std::make_shared<SharedProcess>(shared_, static_cast<uint32_t>(pid));
   if (shared && shared->mappings().empty()) shared = nullptr;
   auto space = std::make_shared<AddressSpace>(std::move(userfault.fd), std::move(source), counters_,
-                                              std::move(shared), head.sender);
+                                              std::move(shared));
   {
     const std::lock_guard lock(mutex_);
     restored_spaces_[static_cast<uint32_t>(pid)] = space;

@@ -142,13 +142,6 @@ SharedPages::Filled SharedPages::fill(const SharedMapping& m, uint64_t image, ui
   return busy ? Filled::busy : Filled::present;
 }
 
-bool SharedPages::is_present(const SharedMapping& m, uint64_t image, uint64_t size) const {
-  const uint64_t last = m.first_block + (image + size - 1 - m.start) / shared_block_bytes;
-  for (uint64_t i = m.first_block + (image - m.start) / shared_block_bytes; i <= last; ++i)
-    if (block(i).load(std::memory_order_acquire) != present) return false;
-  return true;
-}
-
 SharedProcess::SharedProcess(std::shared_ptr<SharedPages> pages, uint32_t pid) : pages_(std::move(pages)) {
   for (const SharedMapping& m : pages_->mappings())
     if (m.pid == pid) mappings_.push_back(m);

@@ -48,8 +48,6 @@ class SharedPages {
   /// is for the source. Throws what the source throws.
   Filled fill(const SharedMapping& m, uint64_t image, uint64_t size, const PageSource& source,
               MutableByteSpan scratch, bool insist);
-  /// Whether all of these bytes have been filled.
-  bool is_present(const SharedMapping& m, uint64_t image, uint64_t size) const;
   const Fd& file() const { return pages_; }
 
  private:
