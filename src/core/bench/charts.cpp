@@ -92,7 +92,8 @@ std::string bench_picture(const BenchReport& report) {
            "small");
   double y = 72;
   for (const BenchPart& part : report.parts)
-    y = part.stage == "cold-start" ? draw_waterfall(svg, y, part) : draw_bars(svg, y, part);
+    if (!part.stage.ends_with("-alone"))  // the same once more
+      y = part.stage == "cold-start" ? draw_waterfall(svg, y, part) : draw_bars(svg, y, part);
   svg.text(Svg::margin, y + 4, machine_line(report.environment), "small");
   return svg.finish(y + 24, title);
 }
