@@ -18,11 +18,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// An entry is  HEX/lock, HEX/files/…, HEX/stamp.  The stamp is written last, and its own time is that of the
-// last use.
+// An entry is  HEX/lock, HEX/adoption, HEX/files/…, HEX/stamp.  The stamp is written last, and its own time
+// is that of the last use.
 struct Entry {
   fs::path folder;
-  fs::path lock() const { return folder / "lock"; }
+  fs::path lock() const { return folder / "lock"; }          // shared: in use
+  fs::path adoption() const { return folder / "adoption"; }  // exclusive: being replaced
   fs::path files() const { return folder / "files"; }
   fs::path stamp() const { return folder / "stamp"; }
 };
@@ -86,6 +87,7 @@ std::optional<ImagesFolder> ImagesCache::find(const Digest& tree) const {
   const Entry entry{this->entry(tree)};
   if (!fs::exists(entry.folder)) return std::nullopt;
   FileLock lock(entry.lock(), FileLock::Mode::shared);
+  const FileLock nobody_adopts(entry.adoption(), FileLock::Mode::shared);
   if (!fs::exists(entry.stamp())) return std::nullopt;
   if (!is_untouched(entry)) {
     log::warn("{} was changed by someone: unpacking it from the store again", entry.files().string());
@@ -112,11 +114,18 @@ void ImagesCache::adopt(const fs::path& folder, const Digest& tree) {
   make_folders(entry(tree));
   const Entry entry{this->entry(tree)};
   {
-    const FileLock alone(entry.lock(), FileLock::Mode::exclusive);
+    // Not alone: who uses the entry may do so for days. What it has open stays, and what it opens anew is the
+    // same.
+    const FileLock no_other_adopts(entry.adoption(), FileLock::Mode::exclusive);
+    const FileLock nobody_drops(entry.lock(), FileLock::Mode::shared);
     if (is_untouched(entry)) return;  // another was faster
-    clear(entry);
+    fs::remove(entry.stamp());
+    const fs::path before = folder.string() + ".before";
+    if (fs::exists(entry.files()))
+      check(::rename(entry.files().c_str(), before.c_str()), "cannot replace " + entry.files().string());
     check(::rename(folder.c_str(), entry.files().c_str()), "cannot keep " + entry.files().string());
     write_file_atomic(entry.stamp(), as_bytes(stamp_of(entry.files())));
+    fs::remove_all(before);
   }
   trim(tree);
 }
