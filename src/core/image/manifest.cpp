@@ -5,8 +5,10 @@
 
 #include "core/base/error.h"
 #include "core/base/json.h"
+#include "core/base/log.h"
 #include "core/base/workers.h"
 #include "core/image/image.h"
+#include "core/image/trace.h"
 
 namespace coldstart {
 
@@ -95,12 +97,36 @@ ImageReader open_image(Store& store, const ImageManifest& manifest) {
   return ImageReader(std::move(blob));
 }
 
+namespace {
+
+/// An image without its trace is as good, but for the order.
+AccessTrace trace_for_order(Store& store, const ImageManifest& manifest, const ImageReader& image) {
+  try {
+    return read_trace(store, manifest, image);
+  } catch (const Error& e) {
+    log::debug("{}", e.message());
+    return {};
+  }
+}
+
+}  // namespace
+
 void walk_image(Store& store, const Digest& image, std::vector<Digest>& out) {
   const ImageManifest manifest = read_image_manifest(store, image);
   out.insert(out.end(), manifest.blob_chunks.begin(), manifest.blob_chunks.end());
   if (manifest.trace) out.push_back(*manifest.trace);
   const ImageReader reader = open_image(store, manifest);
-  for (const ChunkRecord& chunk : reader.chunks()) out.push_back(ImageReader::digest(chunk));
+  // What a start reads comes first, in that order: so it is written, and lies, on a remote.
+  std::vector<bool> named(reader.chunks().size());
+  const auto name = [&](uint32_t chunk) {
+    if (!named[chunk]) out.push_back(ImageReader::digest(reader.chunks()[chunk]));
+    named[chunk] = true;
+  };
+  for (const TraceRange& range : trace_for_order(store, manifest, reader))
+    for (const ExtentRecord& extent :
+         reader.extents(reader.inode(range.inode)).subspan(range.first, range.count))
+      name(extent.chunk);
+  for (uint32_t chunk = 0; chunk < reader.chunks().size(); ++chunk) name(chunk);
 }
 
 void walk_image_metadata(Store& store, const Digest& image, std::vector<Digest>& out) {

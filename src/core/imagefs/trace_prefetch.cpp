@@ -9,12 +9,15 @@ namespace coldstart {
 TracePrefetch::TracePrefetch(const ImageReader& image, Store& store, Filler& filler, AccessTrace trace)
     : image_(image), store_(store), filler_(filler), trace_(std::move(trace)) {
   if (trace_.empty()) return;
-  if (store_.origin() != nullptr) threads_.emplace_back([this] { announce(); });
+  is_here_ = store_.origin() == nullptr;
+  if (!is_here_) threads_.emplace_back([this] { announce(); });
   for (unsigned i = 0; i < default_jobs(); ++i) threads_.emplace_back([this] { fill(); });
 }
 
 TracePrefetch::~TracePrefetch() {
   stop_ = true;
+  is_here_ = true;
+  is_here_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -29,9 +32,12 @@ void TracePrefetch::announce() {
   } catch (const std::exception& e) {
     log::warn("cannot fetch ahead: {}", e.what());  // who reads it asks again
   }
+  is_here_ = true;
+  is_here_.notify_all();
 }
 
 void TracePrefetch::fill() {
+  is_here_.wait(false);
   bool failed = false;
   for (size_t i = next_++; i < trace_.size() && !stop_ && !failed; i = next_++) {
     const TraceRange& range = trace_[i];

@@ -33,6 +33,7 @@ class TracePrefetch {
   Filler& filler_;
   const AccessTrace trace_;
   std::atomic<size_t> next_{0};
+  std::atomic<bool> is_here_{false};  // nothing has to be fetched from afar any more
   std::atomic<bool> stop_{false};
   std::vector<std::thread> threads_;
 };

@@ -21,7 +21,7 @@ FrameTable::Frame FrameTable::find_locked(const Key& key) {
 }
 
 void FrameTable::keep_locked(const Key& key, const Frame& frame) {
-  if (frame->chunks.size() < 2 || frame->content.size() > largest_kept || find_locked(key)) return;
+  if (!frame || frame->chunks.size() < 2 || frame->content.size() > largest_kept || find_locked(key)) return;
   kept_.emplace_front(key, frame);
   kept_bytes_ += frame->content.size();
   while (kept_bytes_ > kept_limit) {
@@ -66,7 +66,8 @@ FrameTable::Frame FrameTable::get(const Key& key, const std::function<Frame()>& 
       if (const auto at = coming_.find(key); at != coming_.end()) {
         const std::shared_future<Frame> result = at->second->result;
         lock.unlock();
-        return result.get();
+        if (Frame frame = result.get()) return frame;
+        continue;
       }
     }
     if (!claim(key)) continue;

@@ -5,6 +5,7 @@
 #include <future>
 #include <list>
 #include <map>
+#include <memory>
 #include <unordered_map>
 
 #include "core/base/workers.h"
@@ -31,6 +32,7 @@ class FrameTable {
   /// Says that this thread brings the frame now; false if it is here or on its way already. If true, done()
   /// or failed() must follow.
   bool claim(const Key& key);
+  /// Null: it is near now, and who waits is to look for it there.
   void done(const Key& key, Frame frame);
   void failed(const Key& key, std::exception_ptr why);
 
@@ -74,8 +76,8 @@ struct OriginShared {
 
 std::filesystem::path fetched_folder(const std::filesystem::path& store_root);
 
-/// Thread-safe.
-class Origin {
+/// Thread-safe. Belongs to a shared_ptr.
+class Origin : public std::enable_shared_from_this<Origin> {
  public:
   /// Throws Error::corrupt if its index is damaged. Asks nobody yet.
   Origin(OriginRecord record, OriginShared& shared);
@@ -83,7 +85,8 @@ class Origin {
   const OriginRecord& record() const { return record_; }
   const ChunkIndex& index() const { return index_; }
 
-  /// The frame, from memory, from what was fetched before, or from the remote.
+  /// The frame, from memory, from what was fetched before, or from the remote. What lies behind it is fetched
+  /// ahead, the more the longer somebody reads on.
   FrameTable::Frame frame(uint32_t number);
   /// Fetches those of these frames that are not here: neighbours in one request, several requests at once.
   /// With `each`, every frame that was here or came is given to it, from any thread, and not kept here.
@@ -99,16 +102,24 @@ class Origin {
   FrameTable::Frame from_here(uint32_t number, Bytes* stored);
   /// `came` set: gets the stored bytes, which are then not kept here.
   FrameTable::Frame from_remote(uint32_t number, Bytes* came);
-  std::vector<Run> plan(std::vector<uint32_t> numbers);
+  std::vector<Run> plan(const std::vector<uint32_t>& wanted) const;
   void fetch_run(const Run& run, const Each& each);
-  FrameTable::Frame take(uint32_t number, ByteSpan stored, const Each& each);
+  void give(uint32_t number, ByteSpan stored, const Each& each);
+  void read_ahead(uint32_t number);
+  bool is_before(uint32_t a, uint32_t b) const;
 
   const OriginRecord record_;
   const ChunkIndex index_;
   OriginShared& shared_;
   std::vector<std::shared_ptr<SparsePack>> packs_;
-  std::mutex mutex_;  // guards objects_
+  std::vector<uint32_t> by_place_;  // frames
+  /// What was fetched ahead last in a pack: offsets, and how much at once.
+  struct Window {
+    uint64_t start = 0, end = 0, size = 0;
+  };
+  std::mutex mutex_;  // guards all below
   std::shared_ptr<ObjectStore> objects_;
+  std::vector<Window> windows_;  // by pack
 };
 
 }  // namespace coldstart
