@@ -19,7 +19,7 @@ constexpr uint64_t worth_a_request = 64 << 10;
 constexpr uint64_t largest_request = uint64_t{4} << 20;
 /// What is asked for ahead of a reader, when it is somewhere new and at most: a link of 1 Gbit/s carries 2.5
 /// MB in a round trip of 20 ms.
-constexpr uint64_t first_window = uint64_t{1} << 20;
+constexpr uint64_t first_window = uint64_t{4} << 20;
 constexpr uint64_t largest_window = uint64_t{8} << 20;
 constexpr unsigned connections = 8;
 constexpr size_t queued_requests = 4096;
@@ -158,7 +158,7 @@ FrameTable::Frame Origin::from_remote(uint32_t number, Bytes* came) {
 /// use.
 void Origin::read_ahead(uint32_t number) {
   const IndexedFrame& frame = index_.frames()[number];
-  uint64_t start = frame.offset + frame.stored;
+  uint64_t start = frame.offset / first_window * first_window;
   uint64_t size = first_window;
   {
     const std::lock_guard lock(mutex_);
@@ -169,17 +169,19 @@ void Origin::read_ahead(uint32_t number) {
       size = std::min(2 * window.size, largest_window);
       window.end = start + size;
     } else {
-      window = {frame.offset, start + size, size};
+      window = {start, start + size, size};
     }
     window.size = size;
   }
   std::vector<uint32_t> ahead;
-  auto at = std::upper_bound(by_place_.begin(), by_place_.end(), number,
-                             [&](uint32_t a, uint32_t b) { return is_before(a, b); });
+  auto at = std::partition_point(by_place_.begin(), by_place_.end(), [&](uint32_t other) {
+    const IndexedFrame& f = index_.frames()[other];
+    return std::pair(f.pack, f.offset) < std::pair(frame.pack, start);
+  });
   for (; at != by_place_.end() && index_.frames()[*at].pack == frame.pack; ++at) {
-    const IndexedFrame& next = index_.frames()[*at];
-    if (next.offset >= start + size) break;
-    if (next.offset >= start && !pack_of(*at).may_have(next.offset, next.stored)) ahead.push_back(*at);
+    const IndexedFrame& near = index_.frames()[*at];
+    if (near.offset >= start + size) break;
+    if (*at != number && !pack_of(*at).may_have(near.offset, near.stored)) ahead.push_back(*at);
   }
   for (const Run& run : plan(ahead))
     shared_.workers().submit([self = shared_from_this(), run] {
