@@ -77,6 +77,7 @@ class Keeper {
                              .fuse_fd = options_.fuse_fd,
                              .state_fd = state_.get(),
                              .opens_fd = opens_.get(),
+                             .presence_fd = options_.presence_fd,
                              .folder = options_.folder,
                              .store_root = options_.store_root,
                              .image = options_.image,
