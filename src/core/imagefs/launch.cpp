@@ -50,9 +50,12 @@ std::string await_answer(int ready, const CancelToken& cancel) {
   return said;
 }
 
-[[noreturn]] void throw_start_failure(const std::string& said) {
+[[noreturn]] void throw_start_failure(const std::string& said, Child& child) {
   const std::string document = "the image server's answer";
-  if (said.empty()) throw Error("the image server ended before it was ready");
+  if (said.empty()) {
+    const auto exit = child.wait_for(std::chrono::seconds(1));  // it has closed its end: it is ending
+    throw Error("the image server ended before it was ready: " + (exit ? exit->text() : "it hangs"));
+  }
   const Json report = parse_json(said, document);
   throw Error(field<std::string>(report, "message", document), field<std::string>(report, "hint", document),
               static_cast<Exit>(field<int>(report, "exit", document)));
@@ -85,7 +88,7 @@ Child start_ready(std::vector<std::string> argv, std::vector<std::pair<int, int>
   Child child(spawn);
   ready.write.reset();
   if (const std::string said = await_answer(ready.read.get(), cancel); !said.starts_with('+'))
-    throw_start_failure(said);
+    throw_start_failure(said, child);
   return child;
 }
 
