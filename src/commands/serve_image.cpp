@@ -27,6 +27,7 @@ struct Arguments {
   int ready_fd = -1;
   int state_fd = -1;
   int opens_fd = -1;
+  int presence_fd = -1;  ///< never closed: who unmounts waits until it is, by our end
   bool die_together = false;
 };
 
@@ -99,6 +100,8 @@ void serve(Session& session, const Arguments& arguments) {
     options.stop_fd = stop.fd();
     options.state_fd = state.get();
     options.opens_fd = opens.get();
+    // What is still fetched from afar is for nobody any more.
+    options.gone = [&session] { session.cancel.cancel(); };
     serve_image(fuse.get(), *held.store, image, options, [&ready] {
       write_full(ready.get(), as_bytes("+"));
       ready.reset();
@@ -113,6 +116,7 @@ void keep(Session& session, const Arguments& arguments) {
     const Fd hangups = take_hangups();
     const Held held(session, arguments);
     keep_image({.fuse_fd = fuse.get(),
+                .presence_fd = arguments.presence_fd,
                 .folder = arguments.mountpoint,
                 .store_root = std::filesystem::absolute(held.store->root()),
                 .image = held.digest,
@@ -138,6 +142,7 @@ CLI::App* add_process(CLI::App& app, const char* name, const char* what,
   command->add_option("--record", arguments->mount.record, "Where to write what is read; empty: nowhere");
   command->add_option("--fuse-fd", arguments->fuse_fd, "The descriptor of the mount")->required();
   command->add_option("--ready-fd", arguments->ready_fd, "Told when the mount is usable")->required();
+  command->add_option("--presence-fd", arguments->presence_fd, "To be held until we end");
   return command;
 }
 

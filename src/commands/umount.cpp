@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands/commands.h"
 #include "core/imagefs/imagefs.h"
+#include "core/imagefs/presence.h"
 
 namespace coldstart {
 
@@ -10,7 +11,12 @@ void add_umount(CLI::App& app, Session& session) {
   command->add_option("DIR", *folder, "Where it is mounted")->required();
   command->callback([&session, folder] {
     unmount_image(*folder);
-    session.console.result(OrderedJson{{"mountpoint", *folder}});
+    const bool ended = await_absence(*folder, time_to_leave, &session.cancel);
+    if (!ended)
+      session.console.note("coldstart: warning: " + *folder +
+                           " is unmounted, but the processes behind it have not ended yet; what they use of "
+                           "the store is still in use");
+    session.console.result(OrderedJson{{"mountpoint", *folder}, {"ended", ended}});
   });
 }
 

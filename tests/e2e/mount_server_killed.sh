@@ -35,6 +35,4 @@ assert_status 0 ls "$TMP/at"
 coldstart mount tiny "$TMP/at" >/dev/null
 assert_eq "$(cat "$TMP/at/file")" content
 coldstart umount "$TMP/at"
-wait_for 10 gone
-no_keeper() { [[ -z $(keeper_of "$TMP/at") ]]; }
-wait_for 10 no_keeper
+assert_eq "$(keeper_of "$TMP/at")$(server_of "$TMP/at")" "" "what is left"

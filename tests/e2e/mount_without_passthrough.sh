@@ -10,10 +10,10 @@ head -c 3000000 /dev/urandom >"$TMP/tree/large"
 for i in {1..40}; do echo "small $i" >"$TMP/tree/small-$i"; done
 # Its upper folder must not lie on an overlay itself, as /tmp does in some containers.
 mount -t tmpfs none "$TMP/over/top"
-at_exit wait_for 10 umount "$TMP/over/top"
+at_exit umount "$TMP/over/top"
 mkdir "$TMP/over/top/upper" "$TMP/over/top/work"
 mount -t overlay -o "lowerdir=$TMP/over/lower,upperdir=$TMP/over/top/upper,workdir=$TMP/over/top/work" none "$TMP/over/at"
-at_exit wait_for 10 umount "$TMP/over/at" # its server may take a moment to end
+at_exit umount "$TMP/over/at"
 export COLDSTART_STORE=$TMP/over/at/store
 
 coldstart image pack "$TMP/tree" -t some >"$TMP/packed"

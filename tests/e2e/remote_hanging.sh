@@ -53,3 +53,17 @@ def read(seed):
 with concurrent.futures.ThreadPoolExecutor(64) as pool:
     list(pool.map(read, range(64)))
 PY
+
+# What is fetched ahead while nobody answers is given up when the mount goes.
+elsewhere umount "$TMP/at"
+head -c 300000 /dev/urandom >"$TMP/tree/more"
+coldstart image pack "$TMP/tree" -t more --chunk-size 64K >/dev/null
+coldstart push more "$TMP/www" >/dev/null
+elsewhere pull --lazy --remote-timeout 60 "$proxied/more" >/dev/null
+echo hang >"$TMP/wire"
+elsewhere mount more "$TMP/at" --prefetch all >/dev/null
+sleep 1
+start=$SECONDS
+assert_status 0 elsewhere umount "$TMP/at"
+assert_eq "$err" ""
+[[ $((SECONDS - start)) -le 4 ]] || fail "unmounting took $((SECONDS - start)) s"

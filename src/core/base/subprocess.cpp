@@ -38,6 +38,10 @@ using Clock = std::chrono::steady_clock;
 
 }  // namespace
 
+std::string ExitState::text() const {
+  return signal != 0 ? "killed by signal " + std::to_string(signal) : "exit status " + std::to_string(code);
+}
+
 ExitState exit_state_of(int wait_status) {
   if (WIFSIGNALED(wait_status)) return {0, WTERMSIG(wait_status)};
   return {WEXITSTATUS(wait_status), 0};

@@ -32,6 +32,8 @@ struct ExitState {
   bool ok() const { return code == 0 && signal == 0; }
   /// As a shell shows it: the code, or 128 + signal.
   int status() const { return signal != 0 ? 128 + signal : code; }
+  /// "killed by signal 9", "exit status 1".
+  std::string text() const;
 };
 ExitState exit_state_of(int wait_status);
 

@@ -22,7 +22,8 @@
 
 namespace coldstart {
 
-/// A FUSE mount point without a server yet. Unmounts (lazily) when destroyed, unless released. Move-only.
+/// A FUSE mount point without a server yet. Unless released it is unmounted (lazily) when destroyed, which
+/// waits a while for the processes behind it to end. Move-only.
 class FuseMount {
  public:
   /// Mounts on `folder`, which must exist and be empty; as root by mount(2), else by fusermount3.
@@ -30,10 +31,14 @@ class FuseMount {
   /// will not do.
   FuseMount(const std::filesystem::path& folder, const std::string& source);
   FuseMount(FuseMount&& other) noexcept
-      : folder_(std::exchange(other.folder_, {})), fd_(std::move(other.fd_)) {}
+      : folder_(std::exchange(other.folder_, {})),
+        presence_(std::move(other.presence_)),
+        fd_(std::move(other.fd_)) {}
   FuseMount& operator=(FuseMount&&) = delete;
   ~FuseMount();
   int fd() const { return fd_.get(); }
+  /// For all who stand behind the mount to hold until they end (presence.h); -1: none.
+  int presence_fd() const { return presence_.get(); }
   /// Absolute, symlinks followed.
   const std::filesystem::path& folder() const { return folder_; }
   /// The mount stays after us.
@@ -41,6 +46,7 @@ class FuseMount {
 
  private:
   std::filesystem::path folder_;  // empty: not ours to unmount
+  Fd presence_;
   Fd fd_;
 };
 
@@ -69,6 +75,8 @@ struct ServeOptions {
   int state_fd = -1;
   /// Memory file with how they left files open (open_table.h); -1: none.
   int opens_fd = -1;
+  /// Called when the mount is gone, while work that nobody waits for any more may still be under way.
+  std::function<void()> gone;
 };
 
 /// Answers requests until the mount is gone or `stop_fd` says so; what was begun then is answered first.
@@ -93,7 +101,8 @@ std::filesystem::path image_server_log(const std::filesystem::path& store_root);
 /// True if `folder` is a mount point of ours, whether its server lives or not.
 bool is_image_mount(const std::filesystem::path& folder);
 /// Unmounts; throws Error if it is no image mount, or is busy (naming who uses it). A mount whose server is
-/// dead is detached even when it is busy: nobody can use it any more.
+/// dead is detached even when it is busy: nobody can use it any more. The processes behind it end soon after:
+/// await_absence() in presence.h.
 void unmount_image(const std::filesystem::path& folder);
 
 }  // namespace coldstart

@@ -40,11 +40,6 @@ std::string program_path() {
   return error ? own_program : path;
 }
 
-std::string how(const ExitState& exit) {
-  return exit.signal != 0 ? "killed by signal " + std::to_string(exit.signal)
-                          : "exit status " + std::to_string(exit.code);
-}
-
 class Keeper {
  public:
   Keeper(const KeepOptions& options, int hangups, const CancelToken& cancel)
@@ -64,7 +59,7 @@ class Keeper {
       if (polls[0].revents != 0) {
         const ExitState exit = server_.wait();
         if (!mounted()) return;
-        revive(how(exit));
+        revive(exit.text());
       } else if (polls[2].revents != 0) {
         upgrade();
       }
@@ -77,6 +72,7 @@ class Keeper {
                              .fuse_fd = options_.fuse_fd,
                              .state_fd = state_.get(),
                              .opens_fd = opens_.get(),
+                             .presence_fd = options_.presence_fd,
                              .folder = options_.folder,
                              .store_root = options_.store_root,
                              .image = options_.image,
@@ -139,7 +135,7 @@ class Keeper {
       log::warn("{} serves on", program);
     } catch (const Error& e) {
       cancel_.check();
-      revive("drained with " + how(exit) + ", but " + program + " cannot take over: " + e.message());
+      revive("drained with " + exit.text() + ", but " + program + " cannot take over: " + e.message());
     }
   }
 

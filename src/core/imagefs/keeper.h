@@ -26,6 +26,7 @@ namespace coldstart {
 
 struct KeepOptions {
   int fuse_fd = -1;
+  int presence_fd = -1;              ///< for the servers to hold (presence.h); -1: none
   std::filesystem::path folder;      ///< where it is mounted
   std::filesystem::path store_root;  ///< absolute
   Digest image;

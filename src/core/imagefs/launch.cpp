@@ -29,6 +29,7 @@ constexpr int their_fuse_fd = 3;
 constexpr int their_ready_fd = 4;
 constexpr int their_state_fd = 5;
 constexpr int their_opens_fd = 6;
+constexpr int their_presence_fd = 7;
 
 constexpr int readahead_kib = 1024;
 
@@ -49,9 +50,12 @@ std::string await_answer(int ready, const CancelToken& cancel) {
   return said;
 }
 
-[[noreturn]] void throw_start_failure(const std::string& said) {
+[[noreturn]] void throw_start_failure(const std::string& said, Child& child) {
   const std::string document = "the image server's answer";
-  if (said.empty()) throw Error("the image server ended before it was ready");
+  if (said.empty()) {
+    const auto exit = child.wait_for(std::chrono::seconds(1));  // it has closed its end: it is ending
+    throw Error("the image server ended before it was ready: " + (exit ? exit->text() : "it hangs"));
+  }
   const Json report = parse_json(said, document);
   throw Error(field<std::string>(report, "message", document), field<std::string>(report, "hint", document),
               static_cast<Exit>(field<int>(report, "exit", document)));
@@ -84,7 +88,7 @@ Child start_ready(std::vector<std::string> argv, std::vector<std::pair<int, int>
   Child child(spawn);
   ready.write.reset();
   if (const std::string said = await_answer(ready.read.get(), cancel); !said.starts_with('+'))
-    throw_start_failure(said);
+    throw_start_failure(said, child);
   return child;
 }
 
@@ -103,6 +107,12 @@ std::vector<std::string> words_of(const fs::path& program, const char* command, 
   return words;
 }
 
+void add_presence(int presence_fd, std::vector<std::string>& argv, std::vector<std::pair<int, int>>& fds) {
+  if (presence_fd < 0) return;
+  argv.insert(argv.end(), {"--presence-fd", std::to_string(their_presence_fd)});
+  fds.emplace_back(presence_fd, their_presence_fd);
+}
+
 }  // namespace
 
 fs::path image_server_log(const fs::path& store_root) {
@@ -115,11 +125,11 @@ Child start_serving(const ServerStart& start, const CancelToken& cancel) {
   for (const auto& [option, number] :
        {std::pair("--state-fd", their_state_fd), std::pair("--opens-fd", their_opens_fd)})
     argv.insert(argv.end(), {option, std::to_string(number)});
+  std::vector<std::pair<int, int>> fds = {
+      {start.fuse_fd, their_fuse_fd}, {start.state_fd, their_state_fd}, {start.opens_fd, their_opens_fd}};
+  add_presence(start.presence_fd, argv, fds);
   argv.push_back(start.image.text());
-  return start_ready(
-      std::move(argv),
-      {{start.fuse_fd, their_fuse_fd}, {start.state_fd, their_state_fd}, {start.opens_fd, their_opens_fd}},
-      start.die_with_us, cancel);
+  return start_ready(std::move(argv), std::move(fds), start.die_with_us, cancel);
 }
 
 Child start_image_server(const FuseMount& mount, const fs::path& store_root, const Digest& image,
@@ -127,8 +137,10 @@ Child start_image_server(const FuseMount& mount, const fs::path& store_root, con
   std::vector<std::string> argv =
       words_of("/proc/self/exe", "keep-image", fs::absolute(store_root), mount.folder(), options);
   if (die_with_us) argv.emplace_back("--die-together");
+  std::vector<std::pair<int, int>> fds = {{mount.fd(), their_fuse_fd}};
+  add_presence(mount.presence_fd(), argv, fds);
   argv.push_back(image.text());
-  Child keeper = start_ready(std::move(argv), {{mount.fd(), their_fuse_fd}}, die_with_us, cancel);
+  Child keeper = start_ready(std::move(argv), std::move(fds), die_with_us, cancel);
   // A trace should name what was asked for, and not much beside.
   if (options.record.empty()) raise_readahead(mount.folder());
   return keeper;

@@ -15,8 +15,9 @@ namespace coldstart {
 struct ServerStart {
   std::string program;
   int fuse_fd;
-  int state_fd;  ///< see greeting.h
-  int opens_fd;  ///< see open_table.h
+  int state_fd;     ///< see greeting.h
+  int opens_fd;     ///< see open_table.h
+  int presence_fd;  ///< see presence.h; -1: none
   std::filesystem::path folder;
   std::filesystem::path store_root;
   Digest image;

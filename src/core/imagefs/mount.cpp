@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/base/log.h"
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/mount_table.h"
+#include "core/imagefs/presence.h"
 
 namespace coldstart {
 
@@ -115,6 +117,7 @@ Fd mount_as_user(const fs::path& folder, const std::string& source) {
 
 FuseMount::FuseMount(const fs::path& folder, const std::string& source) {
   const fs::path path = checked_mountpoint(folder);
+  presence_ = enter_presence(path);
   fd_ = ::geteuid() == 0 ? mount_as_root(path, source) : mount_as_user(path, source);
   folder_ = path;
 }
@@ -125,6 +128,14 @@ FuseMount::~FuseMount() {
     detach_mount(folder_);
   } catch (const Error&) {
     // Somebody else unmounted it meanwhile: what was wanted.
+  }
+  fd_.reset();
+  presence_.reset();
+  try {
+    if (!await_absence(folder_, time_to_leave))
+      log::warn("{} is unmounted, but the processes behind it have not ended", folder_.string());
+  } catch (const Error& e) {
+    log::warn("{}", e.what());
   }
 }
 

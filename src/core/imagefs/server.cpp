@@ -186,7 +186,7 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   const TracePrefetch ahead(image, store, filler, options.trace);
   Crew crew(session);
   crew.start(options.threads);
-  wait_for(crew.ended_fd(), options.stop_fd);
+  if (wait_for(crew.ended_fd(), options.stop_fd) && options.gone) options.gone();
 }
 
 }  // namespace coldstart

@@ -134,8 +134,7 @@ Answer run_command(const std::string& command, const Wait& wait) {
   for (;;) {
     if (const auto exit = child.wait_for(milliseconds(0))) {
       if (exit->ok()) return std::nullopt;
-      return exit->signal != 0 ? "killed by signal " + std::to_string(exit->signal)
-                               : "exit status " + std::to_string(exit->code);
+      return exit->text();
     }
     wait.check();
     if (wait.left().count() == 0) return "the command has not ended";

@@ -226,9 +226,7 @@ void Life::check_alive() {
   if (!exit) return;
   err_.finish();
   const std::string last = err_.tail();
-  throw Error("the program ended before it was ready: " +
-                  (exit->signal != 0 ? "killed by signal " + std::to_string(exit->signal)
-                                     : "exit status " + std::to_string(exit->code)),
+  throw Error("the program ended before it was ready: " + exit->text(),
               last.empty() ? "it wrote nothing to stderr" : "its last words: " + last);
 }
 
