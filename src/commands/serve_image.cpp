@@ -95,6 +95,7 @@ void serve(Session& session, const Arguments& arguments) {
     const ImageReader image = open_cached_image(*held.store, cache, manifest);
     ServeOptions options;
     if (arguments.mount.prefetch != Prefetch::none) options.trace = read_trace(*held.store, manifest, image);
+    options.folder = arguments.mountpoint;
     options.mount = arguments.mount;
     options.manifest = manifest;
     options.stop_fd = stop.fd();

@@ -63,6 +63,7 @@ struct MountOptions {
 };
 
 struct ServeOptions {
+  std::filesystem::path folder;  ///< where it is mounted
   MountOptions mount;
   AccessTrace trace;       ///< to be fetched ahead
   ImageManifest manifest;  ///< the image's

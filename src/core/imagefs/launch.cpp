@@ -4,12 +4,10 @@
 #include "core/imagefs/launch.h"
 
 #include <cerrno>
-#include <fstream>
 
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "core/base/error.h"
@@ -30,8 +28,6 @@ constexpr int their_ready_fd = 4;
 constexpr int their_state_fd = 5;
 constexpr int their_opens_fd = 6;
 constexpr int their_presence_fd = 7;
-
-constexpr int readahead_kib = 1024;
 
 /// What the server said before it was ready; "+" if it is. Ends as soon as that is known.
 std::string await_answer(int ready, const CancelToken& cancel) {
@@ -59,17 +55,6 @@ std::string await_answer(int ready, const CancelToken& cancel) {
   const Json report = parse_json(said, document);
   throw Error(field<std::string>(report, "message", document), field<std::string>(report, "hint", document),
               static_cast<Exit>(field<int>(report, "exit", document)));
-}
-
-/// The kernel reads ahead 128 KiB unless told otherwise, and a file system can only ask for less. Large files
-/// are cut into larger chunks than that. Needs root and a writable /sys; without, reads are slower and right.
-void raise_readahead(const fs::path& folder) {
-  struct stat status {};
-  check(::stat(folder.c_str(), &status), "cannot look at the mount " + folder.string());
-  const fs::path file = "/sys/class/bdi/" + std::to_string(major(status.st_dev)) + ":" +
-                        std::to_string(minor(status.st_dev)) + "/read_ahead_kb";
-  std::ofstream out(file);
-  if (!(out << readahead_kib << std::flush)) log::debug("cannot raise the readahead in {}", file.string());
 }
 
 /// A process of this tool for a mount, in the background, once it has said that it is ready.
@@ -140,10 +125,7 @@ Child start_image_server(const FuseMount& mount, const fs::path& store_root, con
   std::vector<std::pair<int, int>> fds = {{mount.fd(), their_fuse_fd}};
   add_presence(mount.presence_fd(), argv, fds);
   argv.push_back(image.text());
-  Child keeper = start_ready(std::move(argv), std::move(fds), die_with_us, cancel);
-  // A trace should name what was asked for, and not much beside.
-  if (options.record.empty()) raise_readahead(mount.folder());
-  return keeper;
+  return start_ready(std::move(argv), std::move(fds), die_with_us, cancel);
 }
 
 void report_start_failure(int ready_fd, const Error& error) noexcept {

@@ -22,6 +22,7 @@
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/metadata_cache.h"
 #include "core/imagefs/operations.h"
+#include "core/imagefs/readahead.h"
 #include "core/imagefs/trace_prefetch.h"
 
 namespace coldstart {
@@ -186,6 +187,9 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   const TracePrefetch ahead(image, store, filler, options.trace);
   Crew crew(session);
   crew.start(options.threads);
+  // A trace should name what was asked for, and not much beside; and a start that has one should ask for no
+  // more than is in it.
+  if (!recorder && options.trace.empty()) raise_readahead(options.folder);
   if (wait_for(crew.ended_fd(), options.stop_fd) && options.gone) options.gone();
 }
 
