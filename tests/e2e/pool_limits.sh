@@ -45,7 +45,8 @@ while half.recv(4096):
     pass
 assert time.monotonic() - begun > 2, "it was not given any time"
 PY
-assert_contains "$(ask http://pool/metrics)" 'coldstart_pool_slots{state="idle"} 1'
+idle_in_metrics() { [[ $(ask http://pool/metrics) == *'coldstart_pool_slots{state="idle"} 1'* ]]; } # not while it is checked
+wait_for 10 idle_in_metrics
 assert_eq "$(pool_says claims)" 0
 coldstart pool stop --all
 assert_pool_gone

@@ -17,6 +17,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 WORKERS = 2
+SIGNALS = {signal.SIGCHLD, signal.SIGTERM}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -37,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def work(listener):
     """The life of a worker; never returns."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     server = HTTPServer(listener.getsockname(), Handler, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
@@ -47,13 +48,8 @@ def work(listener):
 def main():
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=64)
     workers = set()
-
-    def stop(*_):
-        for pid in workers:
-            os.kill(pid, signal.SIGTERM)
-        sys.exit(0)
-
-    signal.signal(signal.SIGTERM, stop)
+    # Waited for, not handled: a handler would not run when its signal comes just before os.wait() blocks.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     while True:
         while len(workers) < WORKERS:
             pid = os.fork()
@@ -61,8 +57,12 @@ def main():
                 work(listener)
             workers.add(pid)
             print(f"worker {pid} of {os.getpid()}", flush=True)
-        pid, _ = os.wait()
-        workers.discard(pid)
+        if signal.sigwait(SIGNALS) == signal.SIGTERM:
+            for pid in workers:
+                os.kill(pid, signal.SIGTERM)
+            sys.exit(0)
+        while workers and (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+            workers.discard(pid)
 
 
 if __name__ == "__main__":
