@@ -313,6 +313,11 @@ void ImageOperations::lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, 
 
 void ImageOperations::ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, size_t room) {
   if (command != mount_stat_request || inode != root_inode) throw Refusal{ENOTTY};
+  if (parts_.origin != nullptr) {
+    const ChunkOrigin::Brought brought = parts_.origin->brought();
+    parts_.metrics.remote.hits = brought.chunks;
+    parts_.metrics.remote.bytes = brought.bytes;
+  }
   OrderedJson stat = {{"pid", ::getpid()}};
   stat.update(parts_.metrics.to_json());
   stat["disk_cache"] = {{"bytes", parts_.cache.bytes()}, {"limit", parts_.cache.limit()}};

@@ -22,7 +22,8 @@ struct ServingParts {
   OpenTable& opens;
   Passthrough& passthrough;
   ImageMetrics& metrics;
-  TraceRecorder* recorder;  ///< or null
+  TraceRecorder* recorder;    ///< or null
+  const ChunkOrigin* origin;  ///< or null
 };
 
 /// The user data of the FuseSession. Thread-safe.
