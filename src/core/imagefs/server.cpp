@@ -172,8 +172,10 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   std::optional<TraceRecorder> recorder;
   if (!options.mount.record.empty()) recorder.emplace(image, options.mount.record, before.has_value());
   Passthrough passthrough(fuse_fd, options.mount.pass_through && !recorder);
+  const KeeperLink keeper(options.keeper);
   ImageOperations operations({image, files, cache, filler, opens, passthrough, metrics,
-                              recorder ? &*recorder : nullptr, store.origin()});
+                              recorder ? &*recorder : nullptr, store.origin(), keeper,
+                              options.upgrade_failure});
   GreetingHook greeting(options.state_fd);
   FuseSession session(fuse_fd, ImageOperations::table(), &operations, {&passthrough, &greeting});
   if (before) {
