@@ -8,6 +8,7 @@
 #include "core/image/image.h"
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/mount_stat.h"
+#include "core/imagefs/mount_upgrade.h"
 
 namespace coldstart {
 
@@ -77,7 +78,8 @@ void show_stat(Session& session, const std::string& folder, bool prometheus) {
     return human_seconds(stat["fetch_seconds"][which].get<double>());
   };
   std::vector<std::vector<std::string>> rows = {
-      {"server", fmt::format("pid {}, {}", stat["pid"].get<int>(), human_bytes(stat["memory_bytes"]))}};
+      {"server", fmt::format("pid {}, coldstart {}, {}", stat["pid"].get<int>(),
+                             stat.value("version", "of before"), human_bytes(stat["memory_bytes"]))}};
   for (const auto& [tier, counters] : stat["tiers"].items())
     rows.push_back({"from " + tier, fmt::format("{} in {} pieces", human_bytes(counters["bytes"]),
                                                 counters["hits"].get<uint64_t>())});
@@ -98,6 +100,23 @@ void add_mount_stat(CLI::App& mount, Session& session) {
   command->add_option("DIR", *folder, "The mount point")->required();
   command->add_flag("--prometheus", *prometheus, "As text for Prometheus");
   command->callback([&session, folder, prometheus] { show_stat(session, *folder, *prometheus); });
+}
+
+void upgrade(Session& session, const std::string& folder) {
+  const auto [before, now] = upgrade_mount(folder, session.cancel);
+  const auto json = [](const MountServer& server) {
+    return OrderedJson{{"pid", server.pid}, {"version", server.version}};
+  };
+  session.console.result(OrderedJson{{"mountpoint", folder}, {"before", json(before)}, {"now", json(now)}});
+  session.console.line(fmt::format("{} is served by coldstart {} (pid {}); before: {} (pid {})", folder,
+                                   now.version, now.pid, before.version, before.pid));
+}
+
+void add_mount_upgrade(CLI::App& mount, Session& session) {
+  auto* command = mount.add_subcommand("upgrade", "Go over to the installed program, under the living mount");
+  const auto folder = std::make_shared<std::string>();
+  command->add_option("DIR", *folder, "The mount point")->required();
+  command->callback([&session, folder] { upgrade(session, *folder); });
 }
 
 }  // namespace
@@ -137,6 +156,7 @@ void add_mount(CLI::App& app, Session& session) {
                    "Write what is read, in order, to this file; for 'image pack --trace'")
       ->type_name("FILE");
   add_mount_stat(*command, session);
+  add_mount_upgrade(*command, session);
   command->require_subcommand(0, 1);
   command->callback([&session, arguments, command] {
     if (!command->get_subcommands().empty()) return;

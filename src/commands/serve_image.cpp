@@ -28,6 +28,8 @@ struct Arguments {
   int state_fd = -1;
   int opens_fd = -1;
   int presence_fd = -1;  ///< never closed: who unmounts waits until it is, by our end
+  int keeper = 0;
+  std::string upgrade_failure;
   bool die_together = false;
 };
 
@@ -101,6 +103,8 @@ void serve(Session& session, const Arguments& arguments) {
     options.stop_fd = stop.fd();
     options.state_fd = state.get();
     options.opens_fd = opens.get();
+    options.keeper = arguments.keeper;
+    options.upgrade_failure = arguments.upgrade_failure;
     // What is still fetched from afar is for nobody any more.
     options.gone = [&session] { session.cancel.cancel(); };
     serve_image(fuse.get(), *held.store, image, options, [&ready] {
@@ -155,6 +159,8 @@ void add_serve_image(CLI::App& app, Session& session) {
       add_process(app, "serve-image", "Answer the kernel's requests to a mounted image", arguments);
   command->add_option("--state-fd", arguments->state_fd, "What was agreed on with the kernel")->required();
   command->add_option("--opens-fd", arguments->opens_fd, "How files are open")->required();
+  command->add_option("--keeper", arguments->keeper, "The pid of who replaces us when we die");
+  command->add_option("--upgrade-failure", arguments->upgrade_failure, "Why we serve, and no newer program");
   command->callback([&session, arguments] { serve(session, *arguments); });
 }
 

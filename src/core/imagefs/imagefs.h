@@ -76,6 +76,9 @@ struct ServeOptions {
   int state_fd = -1;
   /// Memory file with how they left files open (open_table.h); -1: none.
   int opens_fd = -1;
+  pid_t keeper = 0;  ///< our parent, if it is one
+  /// Why the program that should have taken over does not; empty: none was asked for, or it does.
+  std::string upgrade_failure;
   /// Called when the mount is gone, while work that nobody waits for any more may still be under way.
   std::function<void()> gone;
 };

@@ -77,9 +77,11 @@ class Keeper {
                              .store_root = options_.store_root,
                              .image = options_.image,
                              .mount = options_.mount,
-                             .die_with_us = options_.die_together},
+                             .die_with_us = options_.die_together,
+                             .upgrade_failure = upgrade_failure_},
                             cancel_);
     started_ = Clock::now();
+    upgrade_failure_.clear();
   }
 
   /// False once the kernel has ended the connection, by an unmount above all.
@@ -135,7 +137,8 @@ class Keeper {
       log::warn("{} serves on", program);
     } catch (const Error& e) {
       cancel_.check();
-      revive("drained with " + exit.text() + ", but " + program + " cannot take over: " + e.message());
+      upgrade_failure_ = program + " cannot take over: " + e.message();
+      revive("drained with " + exit.text() + ", but " + upgrade_failure_);
     }
   }
 
@@ -157,6 +160,7 @@ class Keeper {
   Child server_;
   Clock::time_point started_;
   unsigned short_lives_ = 0;
+  std::string upgrade_failure_;  // of which nobody knows yet
 };
 
 }  // namespace

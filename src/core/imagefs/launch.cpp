@@ -29,6 +29,9 @@ constexpr int their_state_fd = 5;
 constexpr int their_opens_fd = 6;
 constexpr int their_presence_fd = 7;
 
+/// It must fit into a MountStatAnswer.
+constexpr size_t longest_failure = 2000;
+
 /// What the server said before it was ready; "+" if it is. Ends as soon as that is known.
 std::string await_answer(int ready, const CancelToken& cancel) {
   std::string said;
@@ -110,6 +113,9 @@ Child start_serving(const ServerStart& start, const CancelToken& cancel) {
   for (const auto& [option, number] :
        {std::pair("--state-fd", their_state_fd), std::pair("--opens-fd", their_opens_fd)})
     argv.insert(argv.end(), {option, std::to_string(number)});
+  argv.insert(argv.end(), {"--keeper", std::to_string(::getpid())});
+  if (!start.upgrade_failure.empty())
+    argv.insert(argv.end(), {"--upgrade-failure", start.upgrade_failure.substr(0, longest_failure)});
   std::vector<std::pair<int, int>> fds = {
       {start.fuse_fd, their_fuse_fd}, {start.state_fd, their_state_fd}, {start.opens_fd, their_opens_fd}};
   add_presence(start.presence_fd, argv, fds);

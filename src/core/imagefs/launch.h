@@ -23,9 +23,11 @@ struct ServerStart {
   Digest image;
   MountOptions mount;
   bool die_with_us;
+  std::string upgrade_failure;  ///< see ServeOptions
 };
 
-/// A process `serve-image`, once it answers. What it could not do comes out as the Error it had.
+/// A process `serve-image`, once it answers; we are its keeper. What it could not do comes out as the Error
+/// it had.
 Child start_serving(const ServerStart& start, const CancelToken& cancel);
 
 }  // namespace coldstart

@@ -38,10 +38,10 @@ struct TierCounters {
 
 /// Reads that the kernel has answered itself, from its page cache or by passthrough, are not ours to count.
 struct ImageMetrics {
-  TierCounters memory;     ///< of a read's pieces: found decompressed in memory
-  TierCounters disk;       ///< from the local disk cache
-  TierCounters store;      ///< chunks read from this host's packs
-  TierCounters remote;     ///< chunks that had to come from elsewhere
+  TierCounters memory;  ///< of a read's pieces: found decompressed in memory
+  TierCounters disk;    ///< from the local disk cache
+  TierCounters store;   ///< chunks that were on this host when somebody asked for them
+  TierCounters remote;  ///< chunks that came from elsewhere, ahead of readers or not (ChunkOrigin::brought())
   LatencyHistogram fetch;  ///< of chunks, from store or remote
   Counter opens{0};
   Counter passed_through{0};  ///< of the opens

@@ -69,8 +69,9 @@ class Exposition {
 std::string as_prometheus(const OrderedJson& ordered, const fs::path& folder) {
   const Json stat = Json::parse(ordered.dump());
   Exposition out(folder);
-  for (const auto& [what, help] : {std::pair("hits", "Pieces of reads that a tier has answered."),
-                                   std::pair("bytes", "Bytes that a tier has answered.")}) {
+  for (const auto& [what, help] :
+       {std::pair("hits", "Pieces of reads that a tier has answered; chunks that came from remotes."),
+        std::pair("bytes", "Bytes that a tier has answered, or that came from remotes.")}) {
     const std::string name = fmt::format("tier_{}_total", what);
     out.family(name.c_str(), "counter", help);
     for (const auto& [tier, counters] : stat.at("tiers").items())

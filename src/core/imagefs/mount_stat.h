@@ -18,7 +18,8 @@ struct MountStatAnswer {
 };
 inline constexpr unsigned long mount_stat_request = _IOR(0xC5, 1, MountStatAnswer);
 
-/// "pid", and what ImageMetrics::to_json() and the server say. Throws Error if no image is mounted on
+/// "pid", "version", "keeper" (a pid, or null if it is dead), and what ImageMetrics::to_json() and the server
+/// say. Throws Error if no image is mounted on
 /// `folder` or its server is dead.
 OrderedJson mount_stat(const std::filesystem::path& folder);
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <new>
 
 #include <sys/stat.h>
@@ -13,7 +12,6 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/imagefs/file_content.h"
-#include "core/imagefs/mount_stat.h"
 
 namespace coldstart {
 
@@ -21,11 +19,6 @@ namespace {
 
 /// The image never changes, so what the kernel knows it may know for good.
 constexpr double for_ever = 1e9;  // seconds
-
-/// A request that gets nothing but an errno.
-struct Refusal {
-  int error;
-};
 
 ImageOperations& self(fuse_req_t request) {
   return *static_cast<ImageOperations*>(FuseSession::user_data(request));
@@ -44,14 +37,6 @@ void answer(fuse_req_t request, Body body) noexcept {
     log::warn("{}", e.what());
     fuse_reply_err(request, EIO);
   }
-}
-
-/// Of this process.
-uint64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  uint64_t all = 0, resident = 0;
-  statm >> all >> resident;
-  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 bool has_prefix_acl(std::string_view name) {
@@ -309,19 +294,6 @@ void ImageOperations::lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, 
   const off_t at = files_.seek(r, static_cast<uint64_t>(offset), whence == SEEK_DATA);
   if (at < 0) throw Refusal{static_cast<int>(-at)};
   fuse_reply_lseek(request, at);
-}
-
-void ImageOperations::ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, size_t room) {
-  if (command != mount_stat_request || inode != root_inode) throw Refusal{ENOTTY};
-  OrderedJson stat = {{"pid", ::getpid()}};
-  stat.update(parts_.metrics.to_json());
-  stat["disk_cache"] = {{"bytes", parts_.cache.bytes()}, {"limit", parts_.cache.limit()}};
-  stat["memory_bytes"] = resident_bytes();
-  auto answer = std::make_unique<MountStatAnswer>();
-  const std::string text = stat.dump();
-  if (text.size() >= sizeof answer->text || room < sizeof *answer) throw Refusal{EOVERFLOW};
-  std::memcpy(answer->text, text.c_str(), text.size() + 1);
-  fuse_reply_ioctl(request, 0, answer.get(), sizeof *answer);
 }
 
 const fuse_lowlevel_ops& ImageOperations::table() {

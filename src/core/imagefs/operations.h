@@ -6,12 +6,18 @@
 #include "core/image/reader.h"
 #include "core/imagefs/file_reader.h"
 #include "core/imagefs/filler.h"
+#include "core/imagefs/keeper_link.h"
 #include "core/imagefs/open_table.h"
 #include "core/imagefs/passthrough.h"
 #include "core/imagefs/session.h"
 #include "core/imagefs/trace_recorder.h"
 
 namespace coldstart {
+
+/// Thrown: a request that gets nothing but an errno.
+struct Refusal {
+  int error;
+};
 
 /// What an image is served with. All of it must outlive the operations.
 struct ServingParts {
@@ -22,7 +28,10 @@ struct ServingParts {
   OpenTable& opens;
   Passthrough& passthrough;
   ImageMetrics& metrics;
-  TraceRecorder* recorder;  ///< or null
+  TraceRecorder* recorder;    ///< or null
+  const ChunkOrigin* origin;  ///< or null
+  const KeeperLink& keeper;
+  const std::string& upgrade_failure;  ///< see ServeOptions
 };
 
 /// The user data of the FuseSession. Thread-safe.
@@ -47,7 +56,7 @@ class ImageOperations {
   void statfs(fuse_req_t request);
   void getxattr(fuse_req_t request, fuse_ino_t inode, std::string_view name, size_t size);
   void listxattr(fuse_req_t request, fuse_ino_t inode, size_t size);
-  /// The question of mount_stat.h; no other.
+  /// The questions of mount_stat.h and mount_upgrade.h; no others.
   void ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, size_t room);
   void lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence);
 
@@ -56,6 +65,8 @@ class ImageOperations {
   const InodeRecord& record(fuse_ino_t inode) const;
   struct stat status(uint32_t inode) const;
   fuse_entry_param entry(uint32_t inode) const;
+  /// What mount_stat() gives.
+  OrderedJson tell() const;
 
   /// A new backing id for a file that is complete in the cache; else 0.
   int backing(uint32_t inode);

@@ -41,13 +41,15 @@ class ChunkLoader {
   void operator()(const ChunkRecord& wanted, const ChunkCache::Keep& keep) const {
     const auto start = std::chrono::steady_clock::now();
     const Digest digest = ImageReader::digest(wanted);
+    bool came = false;  // from far away: then its origin counts it
     if (wanted.length >= large_chunk)
-      keep(digest, store_.read(digest));
+      keep(digest, store_.read(digest, &came));
     else
-      store_.read_frame(digest,
-                        [&](const Digest& d, ByteSpan bytes) { keep(d, Bytes(bytes.begin(), bytes.end())); });
+      store_.read_frame(
+          digest, [&](const Digest& d, ByteSpan bytes) { keep(d, Bytes(bytes.begin(), bytes.end())); },
+          &came);
     metrics_.fetch.add(std::chrono::steady_clock::now() - start);
-    metrics_.store.add(wanted.length);
+    if (!came) metrics_.store.add(wanted.length);
     readers_.note();
   }
 
@@ -171,8 +173,10 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   std::optional<TraceRecorder> recorder;
   if (!options.mount.record.empty()) recorder.emplace(image, options.mount.record, before.has_value());
   Passthrough passthrough(fuse_fd, options.mount.pass_through && !recorder);
-  ImageOperations operations(
-      {image, files, cache, filler, opens, passthrough, metrics, recorder ? &*recorder : nullptr});
+  const KeeperLink keeper(options.keeper);
+  ImageOperations operations({image, files, cache, filler, opens, passthrough, metrics,
+                              recorder ? &*recorder : nullptr, store.origin(), keeper,
+                              options.upgrade_failure});
   GreetingHook greeting(options.state_fd);
   FuseSession session(fuse_fd, ImageOperations::table(), &operations, {&passthrough, &greeting});
   if (before) {

@@ -31,8 +31,9 @@ class StoreOrigins final : public ChunkOrigin {
 
   bool has(const Digest& digest) override { return !find(digest).empty(); }
   std::optional<uint64_t> stored_size(const Digest& digest) override;
-  std::shared_ptr<const OriginFrame> frame(const Digest& digest) override;
+  std::shared_ptr<const OriginFrame> frame(const Digest& digest, bool* came) override;
   void prefetch(std::span<const Digest> digests) override;
+  Brought brought() const override { return {shared_.brought_chunks, shared_.brought_bytes}; }
   uint64_t collect(const std::function<bool(const Digest&)>& live, bool dry_run) override;
 
  private:
@@ -102,12 +103,12 @@ std::optional<uint64_t> StoreOrigins::stored_size(const Digest& digest) {
   return uint64_t{frame.stored} * chunk.length / frame.content;
 }
 
-std::shared_ptr<const OriginFrame> StoreOrigins::frame(const Digest& digest) {
+std::shared_ptr<const OriginFrame> StoreOrigins::frame(const Digest& digest, bool* came) {
   const std::vector<Place> places = find(digest);
   for (size_t i = 0; i < places.size(); ++i) {
     const Place& place = places[i];
     try {
-      return place.origin->frame(place.chunk->frame);
+      return place.origin->frame(place.chunk->frame, came);
     } catch (const Error& e) {
       const Error told =
           e.in("the chunk " + digest.text() + " cannot be had from " + place.origin->record().url);

@@ -141,6 +141,7 @@ FrameTable::Frame Origin::from_remote(uint32_t number, Bytes* came) {
       *came = std::move(stored);
     else
       pack_of(number).keep(frame.offset, stored);
+    count(number);
     return result;
   };
   try {
@@ -152,6 +153,12 @@ FrameTable::Frame Origin::from_remote(uint32_t number, Bytes* came) {
     log::warn("{} in what {} sent; asking once more, past all caches", e.message(), record_.url);
   }
   return attempt(ObjectStore::Freshness::origin);
+}
+
+/// It came from the remote.
+void Origin::count(uint32_t number) {
+  shared_.brought_chunks.fetch_add(index_.chunks_of(number).size(), std::memory_order_relaxed);
+  shared_.brought_bytes.fetch_add(index_.frames()[number].content, std::memory_order_relaxed);
 }
 
 /// Who reads a frame mostly reads those behind it next, as they were packed in the order of the tree, or of
@@ -193,11 +200,13 @@ void Origin::read_ahead(uint32_t number) {
     });
 }
 
-FrameTable::Frame Origin::frame(uint32_t number) {
+FrameTable::Frame Origin::frame(uint32_t number, bool* came) {
   read_ahead(number);
   return shared_.frames.get(key(number), [&] {
-    FrameTable::Frame frame = from_here(number, nullptr);
-    return frame ? frame : from_remote(number, nullptr);
+    if (FrameTable::Frame frame = from_here(number, nullptr)) return frame;
+    FrameTable::Frame frame = from_remote(number, nullptr);
+    if (came != nullptr) *came = true;
+    return frame;
   });
 }
 
@@ -235,6 +244,7 @@ void Origin::give(uint32_t number, ByteSpan stored, const Each& each) {
   Bytes again;
   try {
     frame = decode_frame(index_, number, stored);
+    count(number);
   } catch (const Error&) {
     frame = from_remote(number, &again);
     stored = again;
@@ -274,6 +284,7 @@ void Origin::fetch_run(const Run& run, const Each& each) {
       } else {
         // Whoever reads it looks at it then.
         pack_of(number).keep(frame.offset, stored);
+        count(number);
         shared_.frames.done(key(number), nullptr);
       }
     } catch (...) {

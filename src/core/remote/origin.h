@@ -2,6 +2,7 @@
 #pragma once
 // One image's or snapshot's place on a remote, as a source of frames.
 
+#include <atomic>
 #include <future>
 #include <list>
 #include <map>
@@ -67,6 +68,8 @@ struct OriginShared {
   const std::filesystem::path root;
   const RemoteOptions access;  ///< but for what each origin says itself
   FrameTable frames;
+  // See ChunkOrigin::brought().
+  std::atomic<uint64_t> brought_chunks{0}, brought_bytes{0};
 
  private:
   std::mutex mutex_;  // guards all below
@@ -86,8 +89,8 @@ class Origin : public std::enable_shared_from_this<Origin> {
   const ChunkIndex& index() const { return index_; }
 
   /// The frame, from memory, from what was fetched before, or from the remote. What lies behind it is fetched
-  /// ahead, the more the longer somebody reads on.
-  FrameTable::Frame frame(uint32_t number);
+  /// ahead, the more the longer somebody reads on. `came` (or null) becomes true if the remote was asked.
+  FrameTable::Frame frame(uint32_t number, bool* came);
   /// Fetches those of these frames that are not here: neighbours in one request, several requests at once.
   /// With `each`, every frame that was here or came is given to it, from any thread, and not kept here.
   /// `quiet`: goes on after a failure, and does not tell; else the first one is thrown.
@@ -106,6 +109,7 @@ class Origin : public std::enable_shared_from_this<Origin> {
   void fetch_run(const Run& run, const Each& each);
   void give(uint32_t number, ByteSpan stored, const Each& each);
   void read_ahead(uint32_t number);
+  void count(uint32_t number);
   bool is_before(uint32_t a, uint32_t b) const;
 
   const OriginRecord record_;

@@ -40,11 +40,18 @@ class ChunkOrigin {
   virtual std::optional<uint64_t> stored_size(const Digest& digest) = 0;
   /// The frame that holds the chunk; null if it does not know it. Throws Error when it cannot be had: within
   /// a deadline, never kept, so that the next call tries again. Error::corrupt names the digest and where the
-  /// wrong bytes came from.
-  virtual std::shared_ptr<const OriginFrame> frame(const Digest& digest) = 0;
+  /// wrong bytes came from. `came` (or null) becomes true if this call had to bring it from far away.
+  virtual std::shared_ptr<const OriginFrame> frame(const Digest& digest, bool* came) = 0;
   /// Brings these near, so that frame() will not have to wait: neighbours in one request, several requests at
   /// once. Returns when all that could be had is here. What could not be had is not told: frame() will tell.
   virtual void prefetch(std::span<const Digest> digests) = 0;
+
+  /// What this object has brought from far away so far, asked for or ahead of that; as content, which is more
+  /// than what went over the wire.
+  struct Brought {
+    uint64_t chunks = 0, bytes = 0;
+  };
+  virtual Brought brought() const = 0;
 
   /// Part of gc: forgets what serves only manifests that are not live. Gives the bytes freed (or, `dry_run`,
   /// that would be).

@@ -101,15 +101,15 @@ bool Store::has(const Digest& digest) {
   return has_here(digest) || (impl_->origin && impl_->origin->has(digest));
 }
 
-std::shared_ptr<const OriginFrame> Store::from_origin(const Digest& digest, const Error* wrong) {
-  std::shared_ptr<const OriginFrame> frame = impl_->origin ? impl_->origin->frame(digest) : nullptr;
+std::shared_ptr<const OriginFrame> Store::from_origin(const Digest& digest, const Error* wrong, bool* came) {
+  std::shared_ptr<const OriginFrame> frame = impl_->origin ? impl_->origin->frame(digest, came) : nullptr;
   if (frame) return frame;
   throw wrong != nullptr ? *wrong : missing_chunk(digest);
 }
 
 /// Runs `attempt` on every place of a chunk until one does not throw, then `remote` on what the origin has.
 template <class Attempt, class Remote>
-void Store::try_all(const Digest& digest, Attempt attempt, Remote remote) {
+void Store::try_all(const Digest& digest, Attempt attempt, Remote remote, bool* came) {
   std::optional<Error> wrong;
   for (const PackSet::Found& place : impl_->packs.find_all(digest)) {
     if (wrong) log::warn("{}; trying another copy", wrong->message());
@@ -120,7 +120,7 @@ void Store::try_all(const Digest& digest, Attempt attempt, Remote remote) {
     }
   }
   if (wrong && impl_->origin) log::warn("{}; asking where it came from", wrong->message());
-  remote(from_origin(digest, wrong ? &*wrong : nullptr));
+  remote(from_origin(digest, wrong ? &*wrong : nullptr, came));
 }
 
 namespace {
@@ -134,7 +134,7 @@ ByteSpan bytes_in(const OriginFrame& frame, const Digest& digest) {
 
 }  // namespace
 
-Bytes Store::read(const Digest& digest) {
+Bytes Store::read(const Digest& digest, bool* came) {
   Bytes bytes;
   try_all(
       digest,
@@ -145,7 +145,8 @@ Bytes Store::read(const Digest& digest) {
       [&](const std::shared_ptr<const OriginFrame>& frame) {
         const ByteSpan chunk = bytes_in(*frame, digest);
         bytes.assign(chunk.begin(), chunk.end());
-      });
+      },
+      came);
   return bytes;
 }
 
@@ -163,7 +164,8 @@ void Store::read_into(const Digest& digest, MutableByteSpan out) {
       });
 }
 
-void Store::read_frame(const Digest& digest, const std::function<void(const Digest&, ByteSpan)>& each) {
+void Store::read_frame(const Digest& digest, const std::function<void(const Digest&, ByteSpan)>& each,
+                       bool* came) {
   PackSet::Content content;
   PackSet::Found used;
   std::shared_ptr<const OriginFrame> remote;
@@ -174,7 +176,7 @@ void Store::read_frame(const Digest& digest, const std::function<void(const Dige
         verify(found, digest, ByteSpan(*content).subspan(found.place.chunk.offset, found.place.chunk.length));
         used = found;
       },
-      [&](const std::shared_ptr<const OriginFrame>& frame) { remote = frame; });
+      [&](const std::shared_ptr<const OriginFrame>& frame) { remote = frame; }, came);
   if (remote) {
     for (const OriginFrame::Chunk& chunk : remote->chunks) each(chunk.digest, remote->bytes_of(chunk));
     return;

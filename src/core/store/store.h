@@ -99,13 +99,15 @@ class Store {
   bool has_here(const Digest& digest);
   /// The chunk's bytes, checked against the digest. If it is in several packs, a good one is found; if in
   /// none, the origin is asked, which may take as long as its deadline. Throws Error::corrupt naming the
-  /// digest if it is wrong or not there (a manifest promised it).
-  Bytes read(const Digest& digest);
+  /// digest if it is wrong or not there (a manifest promised it). `came` (or null) becomes true if the origin
+  /// had to bring it from far away for this.
+  Bytes read(const Digest& digest, bool* came = nullptr);
   /// As read(), into `out`, which must have exactly the chunk's length.
   void read_into(const Digest& digest, MutableByteSpan out);
   /// All chunks of the frame that holds `digest`, each verified: small files come in company, and who
-  /// reads one will want its neighbours. Calls `each` at least for `digest` itself.
-  void read_frame(const Digest& digest, const std::function<void(const Digest&, ByteSpan)>& each);
+  /// reads one will want its neighbours. Calls `each` at least for `digest` itself. `came` as for read().
+  void read_frame(const Digest& digest, const std::function<void(const Digest&, ByteSpan)>& each,
+                  bool* came = nullptr);
   /// Brings chunks near that only the origin has, neighbours in one request, several requests at once, so
   /// that reading them will not wait. Returns when they are here; what could not be had is not told, as
   /// reading it will tell. A read meanwhile of what is on its way waits for it and asks nothing again.
@@ -157,9 +159,9 @@ class Store {
   explicit Store(std::unique_ptr<Impl> impl);
   [[noreturn]] void missing(RefKind kind, const Digest& manifest);
   /// The chunk's frame by the origin, if there is one that knows it; else throws what went wrong here.
-  std::shared_ptr<const OriginFrame> from_origin(const Digest& digest, const Error* wrong);
+  std::shared_ptr<const OriginFrame> from_origin(const Digest& digest, const Error* wrong, bool* came);
   template <class Attempt, class Remote>
-  void try_all(const Digest& digest, Attempt attempt, Remote remote);
+  void try_all(const Digest& digest, Attempt attempt, Remote remote, bool* came = nullptr);
   std::unique_ptr<Impl> impl_;
 };
 

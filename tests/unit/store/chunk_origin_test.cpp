@@ -29,15 +29,17 @@ class Elsewhere final : public ChunkOrigin {
   std::optional<uint64_t> stored_size(const Digest& digest) override {
     return has(digest) ? std::optional<uint64_t>(7) : std::nullopt;
   }
-  std::shared_ptr<const OriginFrame> frame(const Digest& digest) override {
+  std::shared_ptr<const OriginFrame> frame(const Digest& digest, bool* came) override {
     if (!has(digest)) return nullptr;
     ++asked;
     if (gone) throw Error("it does not answer");
+    if (came != nullptr) *came = true;
     return frames.at(digest);
   }
   void prefetch(std::span<const Digest> digests) override {
     prefetched.assign(digests.begin(), digests.end());
   }
+  Brought brought() const override { return {}; }
   uint64_t collect(const std::function<bool(const Digest&)>& live, bool) override {
     size_t dead = 0;
     for (const Digest& manifest : manifests) dead += live(manifest) ? 0 : 1;
@@ -63,13 +65,22 @@ TEST_CASE_FIXTURE(OriginFixture, "a chunk that is not here comes from the origin
   const Digest da = Digest::of(a), db = Digest::of(b);
   CHECK(store->has(da));
   CHECK_FALSE(store->has_here(da));
-  CHECK(store->read(db) == b);
+  bool came = false;
+  CHECK(store->read(db, &came) == b);
+  CHECK(came);
   Bytes into(a.size());
   store->read_into(da, into);
   CHECK(into == a);
   std::map<Digest, Bytes> seen;
-  store->read_frame(da, [&](const Digest& d, ByteSpan bytes) { seen[d] = {bytes.begin(), bytes.end()}; });
+  came = false;
+  store->read_frame(
+      da,
+      [&](const Digest& d, ByteSpan bytes) {
+        seen[d] = {bytes.begin(), bytes.end()};
+      },
+      &came);
   CHECK(seen == std::map<Digest, Bytes>{{da, a}, {db, b}});
+  CHECK(came);
   CHECK(store->stored_size(da) == 7);
   Bytes wrong(3);
   CHECK_THROWS_AS(store->read_into(da, wrong), Error);
@@ -79,8 +90,10 @@ TEST_CASE_FIXTURE(OriginFixture, "what is here is not asked for, and what nobody
   const Digest here = put({text(100, 1)})[0];
   const Digest nowhere = Digest::of(text(100, 2));
   origin->frame_of({text(100, 1)});
-  store->read(here);
+  bool came = false;
+  store->read(here, &came);
   CHECK(origin->asked == 0);
+  CHECK_FALSE(came);
   CHECK_FALSE(store->has(nowhere));
   CHECK_THROWS_WITH_AS(store->read(nowhere), doctest::Contains(nowhere.text().c_str()), Error);
   CHECK_THROWS_AS(store->stored_size(nowhere), Error);
