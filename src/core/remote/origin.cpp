@@ -216,6 +216,7 @@ std::vector<Origin::Run> Origin::plan(const std::vector<uint32_t>& wanted) const
   std::unordered_map<uint32_t, size_t> rank;
   for (const uint32_t number : wanted) rank.emplace(number, rank.size());
   std::vector<uint32_t> numbers;
+  numbers.reserve(rank.size());
   for (const auto& [number, unused] : rank) numbers.push_back(number);
   std::sort(numbers.begin(), numbers.end(), [&](uint32_t a, uint32_t b) { return is_before(a, b); });
   std::vector<Run> runs;
