@@ -13,7 +13,7 @@
 namespace coldstart {
 
 /// Makes what is whole of the copy huge: best before it is filled, as then nothing has to be moved. What the
-/// kernel does not make huge stays as it is. May take seconds; replicas that run meanwhile notice nothing.
+/// kernel does not make huge stays as it is. May take seconds. Meant for a copy that nobody maps yet.
 /// Throws what the snapshot throws.
 void make_huge(SharedPages& shared, const SnapshotPages& snapshot);
 

@@ -2,14 +2,12 @@
 #include "core/pipeline/files_ahead.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "core/base/error.h"
 #include "core/base/fd.h"
 #include "core/base/log.h"
+#include "core/base/open_inside.h"
 #include "core/checkpoint/mapped_files.h"
 
 namespace coldstart {
@@ -17,11 +15,8 @@ namespace coldstart {
 namespace {
 
 /// None if it cannot be opened, or is no regular file.
-Fd open_inside(int root, const std::string& path) {
-  open_how how{};
-  how.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  Fd fd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+Fd open_regular(int root, const std::string& path) {
+  Fd fd = open_inside(root, path, O_RDONLY | O_NONBLOCK);
   struct stat st {};
   return fd && ::fstat(fd.get(), &st) == 0 && S_ISREG(st.st_mode) ? std::move(fd) : Fd();
 }
@@ -41,7 +36,7 @@ void FilesAhead::run() const {
     const Fd root = open_file(root_, O_PATH | O_DIRECTORY);
     for (const MappedFile& file : mapped_files(images_)) {
       if (stop_) return;
-      const Fd fd = open_inside(root.get(), file.path);
+      const Fd fd = open_regular(root.get(), file.path);
       if (!fd) continue;
       for (const FileRange& range : file.wanted)
         ::readahead(fd.get(), static_cast<off64_t>(range.offset), range.bytes);

@@ -24,7 +24,8 @@ class SparsePack {
   std::optional<Bytes> read(uint64_t offset, uint32_t length);
   /// Quick: false if nothing was ever written there.
   bool may_have(uint64_t offset, uint32_t length);
-  /// Keeps what was fetched and verified. A failure (a full disk) is logged, and nothing is kept.
+  /// Keeps what was fetched; whoever reads it verifies it. A failure (a full disk) is logged, and nothing is
+  /// kept.
   void keep(uint64_t offset, ByteSpan stored);
 
  private:

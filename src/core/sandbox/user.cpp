@@ -6,27 +6,18 @@
 #include <optional>
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/base/error.h"
 #include "core/base/fd.h"
+#include "core/base/open_inside.h"
 
 namespace coldstart {
 
 namespace {
 
 constexpr size_t most_file_bytes = size_t{4} << 20;
-
-/// None, with errno set, if it cannot be opened.
-Fd open_inside(int root, const std::string& path, uint64_t flags) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  return Fd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
-}
 
 using Fields = std::vector<std::string>;
 
