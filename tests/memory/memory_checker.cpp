@@ -2,14 +2,15 @@
 // A process that knows what its memory must hold, to be snapshotted and restored in every memory mode.
 //
 //   memory_checker FOLDER [--mb N] [--threads N] [--processes N] [--rounds N] [--seed N] [--read-only] [--gap
-//   MB]
+//   MB] [--aligned-stack]
 //
 // It fills its memory with a pattern and makes FOLDER/ready. Then it waits for FOLDER/go, which its restorer
 // makes beforehand. From then on each thread writes, forks, and calls madvise, mremap, mprotect and munmap on
 // blocks of its own, at random, against a model of what every page must be; at the end every byte is looked
 // at. FOLDER/first appears after the first pages were right, FOLDER/result at the end, or FOLDER/wrong.
 // --read-only: no more than reading all of it, by one thread a process (for benches). --gap: as much memory
-// is mapped beside it and left untouched.
+// is mapped beside it and left untouched. --aligned-stack: a thread of each process waits with a stack
+// pointer at the start of a page, where the others never do.
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
@@ -26,6 +27,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +46,7 @@ struct Options {
   unsigned rounds = 400;
   unsigned seed = 1;
   bool read_only = false;
+  bool aligned_stack = false;
 };
 
 std::string wrong_file;
@@ -308,6 +311,23 @@ void wait_for_go(const Options& o) {
   while (::access(go.c_str(), F_OK) != 0) ::usleep(500);
 }
 
+/// Waits until the other end of a pipe is closed, with the stack pointer that far behind the start of a page.
+/// CRIU takes all of a process for stack where one stands at the very start.
+void wait_with_stack_at(int fd, unsigned long offset) {
+  char byte;
+#ifdef __x86_64__
+  long n = SYS_read;
+  asm volatile("mov %%rsp, %%r12\n\tand $-4096, %%rsp\n\tsub %[back], %%rsp\n\tsyscall\n\tmov %%r12, %%rsp"
+               : "+a"(n)
+               : "D"(long{fd}), "S"(&byte), "d"(1L), [back] "r"((page_bytes - offset) % page_bytes)
+               : "rcx", "r11", "r12", "memory");
+#else
+  must(offset != 0, "a stack at the start of a page: known for x86-64 only");
+  const ssize_t n = ::read(fd, &byte, 1);
+#endif
+  must(n == 0, "read");
+}
+
 Options parse(int argc, char** argv) {
   Options o;
   for (int i = 1; i < argc; ++i) {
@@ -329,6 +349,8 @@ Options parse(int argc, char** argv) {
       o.seed = value();
     else if (word == "--read-only")
       o.read_only = true;
+    else if (word == "--aligned-stack")
+      o.aligned_stack = true;
     else
       o.folder = word;
   }
@@ -355,8 +377,16 @@ void run_process(const Options& o, unsigned index, bool root, const std::vector<
         wait_for_go(o);
         player.play(o.rounds);
       });
+    int done[2];
+    must(::pipe2(done, O_CLOEXEC) == 0, "pipe2");
+    std::thread closer([&] {
+      for (std::thread& thread : threads) thread.join();
+      ::close(done[1]);
+    });
     if (root) make_file(o.folder + "/ready", "ready");
-    for (std::thread& thread : threads) thread.join();
+    wait_with_stack_at(done[0], o.aligned_stack ? 0 : page_bytes / 2);
+    closer.join();
+    ::close(done[0]);
   }
   for (const pid_t pid : children) {
     int status = 0;

@@ -16,6 +16,7 @@
 #include "core/base/progress_task.h"
 #include "core/checkpoint/images.h"
 #include "core/checkpoint/images_cache.h"
+#include "core/checkpoint/late_pages.h"
 #include "core/checkpoint/memory_pack.h"
 #include "core/checkpoint/pending_memory.h"
 #include "core/checkpoint/preflight.h"
@@ -135,6 +136,7 @@ class Taking {
     if (!subject_.folder.empty()) sandbox_stays = keep_sandbox(subject_.folder);
     criu_dump(criu_.program, options, start, notify, op_.cancel);
     images_ = summarize_images(files_);
+    mark_late_pages(files_, images_.processes);
     manifest_.processes = static_cast<uint32_t>(images_.processes.size());
     manifest_.memory_bytes = images_.memory_bytes();
     time.bytes = manifest_.memory_bytes;
