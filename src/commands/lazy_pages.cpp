@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include <getopt.h>
+#include <malloc.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -121,6 +122,13 @@ void tell_ready(int status_fd) {
   write_full(status.get(), as_bytes(std::string_view("\0", 1)));
 }
 
+/// What is read and what is decompressed takes turns in buffers of some 256 KiB. By default each would be mapped
+/// and unmapped anew: its pages cleared and faulted in one by one, while all threads wait for the mappings.
+void reuse_buffers() {
+  ::mallopt(M_MMAP_THRESHOLD, 16 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
 /// From the images, or from the store, and then with its working set: known or to be recorded.
 std::unique_ptr<SnapshotPages> pages_of(const LazyPagesOptions& options, PageServerOptions& server,
                                         Session& session) {
@@ -148,6 +156,7 @@ std::unique_ptr<SnapshotPages> pages_of(const LazyPagesOptions& options, PageSer
 void serve_pages(const LazyPagesOptions& options, Session& session) {
   // The guardian is made with the server and must see one thread: spdlog's file sink has none.
   log_to_file(options);
+  reuse_buffers();
   PageServerOptions server_options;
   server_options.work_folder = options.work;
   server_options.kill_with = options.kill_with;

@@ -78,8 +78,9 @@ size_t MemoryContent::chunk_at(uint64_t offset) const {
   return static_cast<size_t>(std::upper_bound(starts_.begin(), starts_.end(), offset) - starts_.begin()) - 1;
 }
 
-void MemoryContent::prefetch(const std::vector<Extent>& first, const std::function<bool()>& stop) {
-  if (!is_file() && store_->origin() != nullptr) return prefetch_from_origin(first, stop);
+void MemoryContent::prefetch(const std::vector<Extent>& first, const std::function<bool()>& stop,
+                             const Arrived& arrived) {
+  if (is_far()) return prefetch_from_origin(first, stop, arrived);
   for (const Extent& extent : first) {
     if (stop()) return;
     if (is_file()) {
@@ -95,22 +96,46 @@ void MemoryContent::prefetch(const std::vector<Extent>& first, const std::functi
   }
 }
 
-void MemoryContent::prefetch_from_origin(const std::vector<Extent>& first,
-                                         const std::function<bool()>& stop) {
+void MemoryContent::prefetch_from_origin(const std::vector<Extent>& first, const std::function<bool()>& stop,
+                                         const Arrived& arrived) {
   std::vector<bool> seen(chunks_.size());
-  std::vector<Digest> batch;
+  std::vector<Digest> lacking;
+  std::vector<Extent> batch;
   const auto want = [&](size_t n) {
     if (seen[n]) return;
     seen[n] = true;
-    if (!store_->has_here(chunks_[n].digest)) batch.push_back(chunks_[n].digest);
-    if (batch.size() >= batch_chunks && !stop()) store_->prefetch(std::exchange(batch, {}));
+    if (!batch.empty() && batch.back().offset + batch.back().bytes == starts_[n])
+      batch.back().bytes += chunks_[n].bytes;
+    else
+      batch.push_back({starts_[n], chunks_[n].bytes});
+    if (!store_->has_here(chunks_[n].digest)) lacking.push_back(chunks_[n].digest);
+  };
+  const auto fetch = [&](const Arrived& tell) {
+    if (!lacking.empty() && !stop()) store_->prefetch(lacking);
+    if (tell && !batch.empty()) tell(batch);
+    lacking.clear();
+    batch.clear();
   };
   for (const Extent& extent : first)
     for (size_t n = chunk_at(extent.offset); n < chunks_.size() && starts_[n] < extent.offset + extent.bytes;
-         ++n)
+         ++n) {
       want(n);
-  for (size_t n = 0; n < chunks_.size() && !stop(); ++n) want(n);
-  if (!batch.empty() && !stop()) store_->prefetch(batch);
+      if (lacking.size() >= batch_chunks) fetch(nullptr);
+    }
+  fetch(nullptr);
+  // The rest from where somebody waits: who reads goes on there most likely.
+  size_t waited_at = 0;
+  size_t next = 0;
+  for (size_t passed = 0; passed < chunks_.size() && !stop(); ++passed) {
+    if (const size_t now = read_at_; now != waited_at) {
+      next = waited_at = now;
+      passed = 0;
+    }
+    want(next);
+    if (lacking.size() >= batch_chunks) fetch(arrived);
+    next = next + 1 < chunks_.size() ? next + 1 : 0;
+  }
+  fetch(arrived);
 }
 
 MemoryContent::Kept MemoryContent::chunk(size_t number) {
@@ -143,6 +168,7 @@ MemoryContent::Kept MemoryContent::chunk(size_t number) {
 
 /// Reads the frame that the chunk is in, and keeps what else of ours is there.
 MemoryContent::Kept MemoryContent::load(size_t number) {
+  if (is_far() && !store_->has_here(chunks_[number].digest)) read_at_ = number;
   Kept wanted;
   std::vector<std::pair<size_t, Kept>> all;
   store_->read_frame(chunks_[number].digest, [&](const Digest& digest, ByteSpan bytes) {

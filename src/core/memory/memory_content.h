@@ -3,6 +3,7 @@
 // The content of a snapshot's memory (checkpoint/memory_map.h), from whatever has it: the plain file that
 // this host keeps of it, or the chunks of the store, wherever the store gets them.
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <list>
@@ -34,8 +35,12 @@ class MemoryContent {
     uint64_t offset;
     uint64_t bytes;
   };
-  /// Brings near what will be read: these, and from an origin all the rest too. Until `stop` says so.
-  void prefetch(const std::vector<Extent>& first, const std::function<bool()>& stop);
+  /// Brings near what will be read: these, and from an origin all the rest too, from where view() reads on.
+  /// Until `stop` says so. `arrived` is told of the rest, part by part, as soon as it is near.
+  using Arrived = std::function<void(const std::vector<Extent>&)>;
+  void prefetch(const std::vector<Extent>& first, const std::function<bool()>& stop, const Arrived& arrived);
+  /// It comes from an origin: view() waits for that, unless prefetch() has been there.
+  bool is_far() const { return !is_file() && store_->origin() != nullptr; }
   /// True if there is a plain file: then nothing is read twice, and nothing is kept.
   bool is_file() const { return folder_.has_value(); }
 
@@ -47,7 +52,8 @@ class MemoryContent {
   };
 
   size_t chunk_at(uint64_t offset) const;
-  void prefetch_from_origin(const std::vector<Extent>& first, const std::function<bool()>& stop);
+  void prefetch_from_origin(const std::vector<Extent>& first, const std::function<bool()>& stop,
+                            const Arrived& arrived);
   Kept chunk(size_t number);
   Kept load(size_t number);
   void keep_locked(size_t number, Kept bytes);
@@ -58,6 +64,7 @@ class MemoryContent {
   std::unordered_map<Digest, size_t, DigestHash> numbers_;  // of each chunk
   std::optional<ImagesFolder> folder_;
   FileMapping file_;
+  std::atomic<size_t> read_at_{0};  // the chunk that was waited for last
 
   std::mutex mutex_;  // guards all below
   std::condition_variable loaded_;

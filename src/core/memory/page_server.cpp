@@ -117,6 +117,7 @@ PageServer::PageServer(std::unique_ptr<SnapshotPages> pages, const PageServerOpt
       shared_(options.shared.empty() ? nullptr : std::make_shared<SharedPages>(options.shared)) {
   raise_descriptor_limit();
   holding_ = options.hold_until >= 0;
+  coming_ = pages_->is_far();
   if (options.push_bytes == 0 || options.push_bytes % page_size != 0 ||
       options.push_bytes > most_pushed_at_once)
     throw Error::usage("a batch is whole pages, at most 2 MiB");
@@ -445,14 +446,52 @@ std::pair<uint64_t, std::shared_ptr<AddressSpace>> PageServer::next_to_push(uint
 
 /// Begins while CRIU is still at work.
 void PageServer::read_ahead() {
-  try {
-    pages_->prefetch(options_.first.ranges, [this] {
+  const auto stop = [this] {
+    const std::lock_guard lock(mutex_);
+    return stop_;
+  };
+  const auto arrived = [this](const std::vector<PageRange>& ranges) {
+    {
       const std::lock_guard lock(mutex_);
-      return stop_;
-    });
+      arrived_.insert(arrived_.end(), ranges.begin(), ranges.end());
+    }
+    work_.notify_all();
+  };
+  try {
+    pages_->prefetch(options_.first.ranges, stop, arrived);
   } catch (const Error& e) {
     log::debug("reading ahead ended: {}", e.message());  // whoever needs it is told why
   }
+  {
+    const std::lock_guard lock(mutex_);
+    coming_ = false;
+  }
+  work_.notify_all();
+}
+
+/// What comes from afar, as it comes: who pushed something else would wait for it, and what is near would
+/// wait too.
+void PageServer::push_arrived(MutableByteSpan scratch) {
+  for (;;) {
+    PageRange range;
+    std::shared_ptr<AddressSpace> space;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [&] {
+        return stop_ || filled_ || !may_wait_locked() || (may_push_locked() && !arrived_.empty());
+      });
+      if (stop_ || filled_ || !may_wait_locked()) return;
+      range = arrived_.front();
+      arrived_.pop_front();
+      space = space_of_locked(range.pid);
+    }
+    if (space) space->push(range, scratch);
+  }
+}
+
+std::shared_ptr<AddressSpace> PageServer::space_of_locked(uint32_t pid) const {
+  const auto it = restored_spaces_.find(pid);
+  return it != restored_spaces_.end() ? it->second.lock() : nullptr;
 }
 
 void PageServer::push_first(MutableByteSpan scratch) {
@@ -464,8 +503,7 @@ void PageServer::push_first(MutableByteSpan scratch) {
       work_.wait(lock, [&] { return stop_ || may_push_locked(); });
       if (stop_ || next_first_ == options_.first.ranges.size()) return;
       range = options_.first.ranges[next_first_++];
-      if (const auto it = restored_spaces_.find(range.pid); it != restored_spaces_.end())
-        space = it->second.lock();
+      space = space_of_locked(range.pid);
     }
     if (space) space->push(range, scratch);
   }
@@ -474,6 +512,7 @@ void PageServer::push_first(MutableByteSpan scratch) {
 void PageServer::push_pages() {
   Bytes scratch(options_.push_bytes);
   push_first(scratch);
+  push_arrived(scratch);
   uint64_t last = 0;
   size_t idle = 0;  // address spaces that had nothing to push, one after the other
   for (;;) {

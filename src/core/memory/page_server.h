@@ -10,6 +10,7 @@
 // must be served at once, as CRIU's own code in the process may touch what is missing.
 
 #include <condition_variable>
+#include <deque>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -72,9 +73,12 @@ class PageServer {
   void answer(uint64_t id);
   void push_pages();
   void push_first(MutableByteSpan scratch);
+  void push_arrived(MutableByteSpan scratch);
+  std::shared_ptr<AddressSpace> space_of_locked(uint32_t pid) const;
   void read_ahead();
   void end_hold();
   bool may_push_locked() const { return restored_ && !holding_; }
+  bool may_wait_locked() const { return coming_ || !arrived_.empty(); }
   std::pair<uint64_t, std::shared_ptr<AddressSpace>> next_to_push(uint64_t behind);
   void retire(uint64_t id);
   void finish_restore();
@@ -100,10 +104,12 @@ class PageServer {
   Spaces spaces_;
   std::map<uint32_t, std::weak_ptr<AddressSpace>> restored_spaces_;  // by pid in the images
   uint64_t next_id_ = 1;
-  size_t next_first_ = 0;  // in options_.first
-  bool shares_ = false;    // the shared copy is being served
-  bool filled_ = false;    // and told so
-  size_t swept_ = 0;       // address spaces that were left after the last sweep
+  size_t next_first_ = 0;          // in options_.first
+  std::deque<PageRange> arrived_;  // from afar, to be pushed
+  bool coming_ = false;            // more will
+  bool shares_ = false;            // the shared copy is being served
+  bool filled_ = false;            // and told so
+  size_t swept_ = 0;               // address spaces that were left after the last sweep
   bool restored_ = false;
   bool holding_ = false;
   bool stop_ = false;

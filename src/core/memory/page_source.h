@@ -54,9 +54,13 @@ class SnapshotPages {
  public:
   virtual ~SnapshotPages() = default;
   /// Brings near what will be wanted, `first` and then the rest, as far as that makes sense, until it is done
-  /// or `stop` says so. What cannot be had is not told: view() will tell.
-  virtual void prefetch(const std::vector<PageRange>& /*first*/,
-                        const std::function<bool()>& /*stop*/) const {}
+  /// or `stop` says so. What cannot be had is not told: view() will tell. `arrived` is told of pages beside
+  /// `first` that are near now; of all of them if they come from afar.
+  using Arrived = std::function<void(const std::vector<PageRange>&)>;
+  virtual void prefetch(const std::vector<PageRange>& /*first*/, const std::function<bool()>& /*stop*/,
+                        const Arrived& /*arrived*/) const {}
+  /// view() may take long where prefetch() has not been yet.
+  virtual bool is_far() const { return false; }
   /// Those of one process, by its pid in the images. Throws if the snapshot has none or they are damaged.
   virtual std::shared_ptr<const PageSource> process(uint32_t pid) const = 0;
 };

@@ -63,7 +63,10 @@ class StoredPages final : public SnapshotPages {
     return std::make_shared<StoredPageSource>(images_, pid, map_.process(pid), content_);
   }
 
-  void prefetch(const std::vector<PageRange>& first, const std::function<bool()>& stop) const override {
+  bool is_far() const override { return content_->is_far(); }
+
+  void prefetch(const std::vector<PageRange>& first, const std::function<bool()>& stop,
+                const Arrived& arrived) const override {
     std::vector<MemoryContent::Extent> extents;
     for (const PageRange& range : first) {
       const ProcessMemory* process = map_.process(range.pid);
@@ -79,10 +82,28 @@ class StoredPages final : public SnapshotPages {
           extents.push_back({uint64_t{run->content} * page_size + (low - run->address), high - low});
       }
     }
-    content_->prefetch(extents, stop);
+    content_->prefetch(extents, stop, [&](const std::vector<MemoryContent::Extent>& near) {
+      std::vector<PageRange> ranges;
+      for (const MemoryContent::Extent& extent : near) add_places(extent, ranges);
+      arrived(ranges);
+    });
   }
 
  private:
+  /// Where pages of the content are in the processes.
+  void add_places(const MemoryContent::Extent& extent, std::vector<PageRange>& to) const {
+    const uint64_t first = extent.offset / page_size;
+    const uint64_t end = first + extent.bytes / page_size;
+    for (const ProcessMemory& process : map_.processes)
+      for (const MemoryRun& run : process.runs) {
+        const uint64_t low = std::max<uint64_t>(first, run.content);
+        const uint64_t high = std::min(end, uint64_t{run.content} + run.pages);
+        if (low < high)
+          to.push_back({run.address + (low - run.content) * page_size, process.pid,
+                        static_cast<uint32_t>(high - low)});
+      }
+  }
+
   const fs::path images_;
   const MemoryMap map_;
   std::shared_ptr<MemoryContent> content_;

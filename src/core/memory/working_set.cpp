@@ -58,8 +58,10 @@ class RecordedPages final : public SnapshotPages {
   std::shared_ptr<const PageSource> process(uint32_t pid) const override {
     return std::make_shared<RecordedSource>(pages_->process(pid), pid, log_);
   }
-  void prefetch(const std::vector<PageRange>& first, const std::function<bool()>& stop) const override {
-    pages_->prefetch(first, stop);
+  bool is_far() const override { return pages_->is_far(); }
+  void prefetch(const std::vector<PageRange>& first, const std::function<bool()>& stop,
+                const Arrived& arrived) const override {
+    pages_->prefetch(first, stop, arrived);
   }
 
  private:
