@@ -168,17 +168,19 @@ MemoryContent::Kept MemoryContent::chunk(size_t number) {
 
 /// Reads the frame that the chunk is in, and keeps what else of ours is there.
 MemoryContent::Kept MemoryContent::load(size_t number) {
-  if (is_far() && !store_->has_here(chunks_[number].digest)) read_at_ = number;
   Kept wanted;
   std::vector<std::pair<size_t, Kept>> all;
-  store_->read_frame(chunks_[number].digest, [&](const Digest& digest, ByteSpan bytes) {
+  bool came = false;
+  const auto take = [&](const Digest& digest, ByteSpan bytes) {
     const auto it = numbers_.find(digest);
     if (it == numbers_.end()) return;
     if (bytes.size() != chunks_[it->second].bytes)
       throw Error::corrupt("the chunk " + digest.text() + " has another length than its snapshot says");
     all.emplace_back(it->second, std::make_shared<const Bytes>(bytes.begin(), bytes.end()));
     if (it->second == number) wanted = all.back().second;
-  });
+  };
+  store_->read_frame(chunks_[number].digest, take, &came);
+  if (came) read_at_ = number;
   if (!wanted)
     throw Error::corrupt("the chunk " + chunks_[number].digest.text() + " is not where the store says");
   const std::lock_guard lock(mutex_);

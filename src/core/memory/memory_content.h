@@ -64,7 +64,7 @@ class MemoryContent {
   std::unordered_map<Digest, size_t, DigestHash> numbers_;  // of each chunk
   std::optional<ImagesFolder> folder_;
   FileMapping file_;
-  std::atomic<size_t> read_at_{0};  // the chunk that was waited for last
+  std::atomic<size_t> read_at_{0};  // the chunk that last came from afar because it was read
 
   std::mutex mutex_;  // guards all below
   std::condition_variable loaded_;

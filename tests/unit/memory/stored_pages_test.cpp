@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/memory/stored_pages.h"
 
+#include <map>
+#include <set>
 #include <thread>
 
 #include <doctest/doctest.h>
@@ -149,6 +151,79 @@ TEST_CASE_FIXTURE(Snapshot, "many threads read at once") {
     });
   for (std::thread& thread : threads) thread.join();
   CHECK(wrong == 0);
+}
+
+/// Far away is all that it is told to have.
+class Afar final : public ChunkOrigin {
+ public:
+  bool has(const Digest& digest) override { return frames.contains(digest); }
+  std::optional<uint64_t> stored_size(const Digest&) override { return std::nullopt; }
+  std::shared_ptr<const OriginFrame> frame(const Digest& digest, bool* came) override {
+    if (came != nullptr) *came = !near.contains(digest);
+    near.insert(digest);
+    return frames.at(digest);
+  }
+  void prefetch(std::span<const Digest> digests) override {
+    near.insert(digests.begin(), digests.end());
+    if (fetched) std::exchange(fetched, nullptr)();
+  }
+  Brought brought() const override { return {}; }
+  uint64_t collect(const std::function<bool(const Digest&)>&, bool) override { return 0; }
+
+  std::map<Digest, std::shared_ptr<const OriginFrame>> frames;
+  std::set<Digest> near;
+  std::function<void()> fetched;  // called once
+};
+
+TEST_CASE_FIXTURE(Snapshot, "what comes from afar is told page by page, from where somebody waits") {
+  // More than two batches in process 7; process 8 has the first pages of it too.
+  constexpr uint64_t count = 96 * 64 * 3;
+  write_process(images, 7, {{1000, count}}, {{1000, count}}, by_number);
+  write_process(images, 8, {{50000, 100}}, {{50000, 100}}, [](uint64_t page) { return page - 49000; });
+  const MemoryMap map = pack({7, 8});
+  const auto origin = std::make_shared<Afar>();
+  for (const MemoryChunk& chunk : map.chunks) {
+    auto frame = std::make_shared<OriginFrame>();
+    frame->content = store->read(chunk.digest);
+    frame->chunks.push_back({chunk.digest, 0, chunk.bytes});
+    origin->frames.emplace(chunk.digest, frame);
+  }
+  fs::remove_all(packs());
+  fs::create_directory(packs());
+  store = Store::open(store->root());
+  store->attach(origin);
+  // The map itself is small, and here.
+  PackWriter writer(store, {}, op);
+  manifest.memory = put_memory_map(writer, map);
+  writer.finish();
+
+  const auto pages = open_stored_pages(store, manifest, images);
+  CHECK(pages->is_far());
+  const auto source = pages->process(7);
+  constexpr uint64_t waited = 1000 + count - 100;
+  origin->fetched = [&] { CHECK(same(*source, waited, 1, by_number)); };
+  std::map<uint32_t, std::set<uint64_t>> told;
+  std::vector<uint64_t> starts;
+  const PageRange first{1000 * P, 7, 10};
+  pages->prefetch(
+      {first}, [] { return false; },
+      [&](const std::vector<PageRange>& ranges) {
+        for (const PageRange& range : ranges) {
+          if (range.pid == 7) starts.push_back(range.address / P);
+          for (uint64_t i = 0; i < range.pages; ++i)
+            CHECK(told[range.pid].insert(range.address / P + i).second);
+        }
+      });
+  // All but the chunk of `first`, which is known to be wanted.
+  CHECK(told[7].size() > count - 64 - 1);
+  CHECK(told[7].size() < count);
+  CHECK(*told[7].rbegin() == 1000 + count - 1);
+  CHECK_FALSE(told[8].empty());
+  // Where somebody waited while `first` came is what came next.
+  REQUIRE(starts.size() > 1);
+  CHECK(starts[0] <= waited);
+  CHECK(starts[0] > waited - 64);
+  CHECK(origin->near.size() == map.chunks.size());
 }
 
 TEST_CASE_FIXTURE(Snapshot, "a chunk that is damaged or gone is named, with its process") {
