@@ -444,6 +444,21 @@ std::pair<uint64_t, std::shared_ptr<AddressSpace>> PageServer::next_to_push(uint
   return *it;
 }
 
+/// What of the working set must still be read.
+std::vector<PageRange> PageServer::first_to_read() const {
+  if (!shared_) return options_.first.ranges;
+  std::map<uint32_t, SharedProcess> processes;
+  std::vector<PageRange> ranges;
+  for (const PageRange& range : options_.first.ranges) {
+    const SharedProcess& process = processes.try_emplace(range.pid, shared_, range.pid).first->second;
+    const SharedMapping* m = process.find(range.address);
+    const bool is_there = m != nullptr && range.address + range.bytes() <= m->end &&
+                          shared_->has(*m, range.address, range.bytes());
+    if (!is_there) ranges.push_back(range);
+  }
+  return ranges;
+}
+
 /// Begins while CRIU is still at work.
 void PageServer::read_ahead() {
   const auto stop = [this] {
@@ -458,7 +473,8 @@ void PageServer::read_ahead() {
     work_.notify_all();
   };
   try {
-    pages_->prefetch(options_.first.ranges, stop, arrived);
+    // With a full copy, the little that is not shared is not worth fetching all the rest from afar.
+    if (!pages_->is_far() || !shared_ || !shared_->full()) pages_->prefetch(first_to_read(), stop, arrived);
   } catch (const Error& e) {
     log::debug("reading ahead ended: {}", e.message());  // whoever needs it is told why
   }

@@ -75,6 +75,7 @@ class PageServer {
   void push_first(MutableByteSpan scratch);
   void push_arrived(MutableByteSpan scratch);
   std::shared_ptr<AddressSpace> space_of_locked(uint32_t pid) const;
+  std::vector<PageRange> first_to_read() const;
   void read_ahead();
   void end_hold();
   bool may_push_locked() const { return restored_ && !holding_; }

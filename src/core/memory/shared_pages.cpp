@@ -103,6 +103,22 @@ std::atomic_ref<uint8_t> SharedPages::block(uint64_t index) const {
   return std::atomic_ref<uint8_t>(present_[index]);
 }
 
+bool SharedPages::has_blocks(uint64_t first, uint64_t count) const {
+  for (uint64_t i = first; i < first + count; ++i)
+    if (block(i).load(std::memory_order_acquire) != present) return false;
+  return true;
+}
+
+bool SharedPages::has(const SharedMapping& m, uint64_t image, uint64_t size) const {
+  const uint64_t first = (image - m.start) / shared_block_bytes;
+  const uint64_t last = (image + size - 1 - m.start) / shared_block_bytes;
+  return has_blocks(m.first_block + first, last - first + 1);
+}
+
+bool SharedPages::full() const {
+  return has_blocks(0, blocks_);
+}
+
 /// False if there is no room.
 bool SharedPages::fill_block(const SharedMapping& m, uint64_t index, const PageSource& source,
                              MutableByteSpan scratch) {

@@ -48,10 +48,15 @@ class SharedPages {
   /// is for the source. Throws what the source throws.
   Filled fill(const SharedMapping& m, uint64_t image, uint64_t size, const PageSource& source,
               MutableByteSpan scratch, bool insist);
+  /// Whether `size` bytes at `image` of the mapping `m` are there already.
+  bool has(const SharedMapping& m, uint64_t image, uint64_t size) const;
+  /// Nothing is lacking in any mapping.
+  bool full() const;
   const Fd& file() const { return pages_; }
 
  private:
   std::atomic_ref<uint8_t> block(uint64_t index) const;
+  bool has_blocks(uint64_t first, uint64_t count) const;
   bool fill_block(const SharedMapping& m, uint64_t index, const PageSource& source, MutableByteSpan scratch);
 
   std::vector<SharedMapping> mappings_;

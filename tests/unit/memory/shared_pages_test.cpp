@@ -71,6 +71,10 @@ TEST_CASE("shared pages: what is asked for is filled, by whole blocks, once") {
   CHECK(pages.fill(c.mappings[1], at + 30 * P, 2 * P, source, c.scratch, true) ==
         SharedPages::Filled::present);
   CHECK(source.read == 11 * P);
+  CHECK(pages.has(c.mappings[1], at + 16 * P, 16 * P));
+  CHECK_FALSE(pages.has(c.mappings[1], at + 16 * P, 17 * P));
+  CHECK_FALSE(pages.has(c.mappings[1], at + 15 * P, P));
+  CHECK_FALSE(pages.full());
 
   // Another server of the same copy knows.
   SharedPages other(c.dir.path());
