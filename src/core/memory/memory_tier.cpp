@@ -30,8 +30,10 @@ const std::string tier_prefix = "coldstart-";
 // Of all memory: what a tier may take, and what must be left for others.
 constexpr uint64_t budget_percent = 40;
 constexpr uint64_t least_available_percent = 8;
-// Percent of the last ten seconds in which everybody waited for memory.
+// Percent of the last ten seconds in which everybody waited for memory. Where much is available all the same,
+// the cause is elsewhere, or over: the average is slow to fall.
 constexpr double most_pressure = 5;
+constexpr uint64_t much_available_percent = 30;
 
 uint64_t host_memory() {
   struct sysinfo info {};
@@ -91,7 +93,9 @@ void make_private_folder(const fs::path& folder) {
 }  // namespace
 
 bool short_of_memory() {
-  return available_memory() < host_memory() / 100 * least_available_percent || pressure() >= most_pressure;
+  const uint64_t available = available_memory() / (host_memory() / 100);
+  return available < least_available_percent ||
+         (available < much_available_percent && pressure() >= most_pressure);
 }
 
 Fd watch_memory_pressure() {
@@ -216,21 +220,29 @@ void MemoryTier::drop_orphans() {
 std::optional<SharedCopy> MemoryTier::get(const Digest& snapshot, const fs::path& images, uint64_t budget,
                                           std::string& why) {
   make_private_folder(root_);
-  relieve();
   const FileLock all(root_ / "lock", FileLock::Mode::exclusive);
   if (!fs::exists(root_ / "store"))
     write_full(open_file(root_ / "store", O_WRONLY | O_CREAT | O_TRUNC).get(), as_bytes(store_.string()));
   const fs::path folder = root_ / snapshot.hex();
-  if (!fs::exists(folder) && !make(folder, images, budget, why)) return std::nullopt;
-  FileLock lock(folder / "lock", FileLock::Mode::shared);
+  std::optional<FileLock> lock;  // first of all: making room must not take what is wanted
+  const auto hold = [&] { lock.emplace(folder / "lock", FileLock::Mode::shared); };
+  if (fs::exists(folder)) hold();
+  relieve_locked();
+  if (!lock && !make(folder, images, budget, why)) return std::nullopt;
+  if (!lock) hold();
   check(::utimensat(AT_FDCWD, (folder / "lock").c_str(), nullptr, 0), "cannot touch " + folder.string());
-  return SharedCopy(folder, std::move(lock));
+  return SharedCopy(folder, std::move(*lock));
 }
 
 void MemoryTier::relieve() {
   std::error_code none;
   if (!short_of_memory() || !fs::exists(root_, none)) return;
   const FileLock all(root_ / "lock", FileLock::Mode::exclusive);
+  relieve_locked();
+}
+
+/// With the tier's lock.
+void MemoryTier::relieve_locked() {
   for (const Entry& entry : entries()) {
     if (!short_of_memory()) return;
     drop(entry);

@@ -79,6 +79,7 @@ class MemoryTier {
   struct Entry;
   std::vector<Entry> entries() const;
   bool drop(const Entry& entry);
+  void relieve_locked();
   bool make(const std::filesystem::path& folder, const std::filesystem::path& images, uint64_t budget,
             std::string& why);
   void drop_orphans();
@@ -88,7 +89,7 @@ class MemoryTier {
   std::filesystem::path store_;  // empty in one made by of()
 };
 
-/// True if the host is short of memory: little is available, or programs wait for it.
+/// True if the host is short of memory: very little is available, or little and programs wait for it.
 bool short_of_memory();
 /// For poll(2), POLLPRI: programs begin to wait for memory. None where the kernel does not tell.
 Fd watch_memory_pressure();
