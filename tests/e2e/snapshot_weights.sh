@@ -11,6 +11,7 @@ need_fuse
 need_rootfs torch
 
 # An image with Python and little else, a server and its weights, which the server finds by a link.
+hinted=$(cd "$here/../gpu" && pwd)/hinted_server.py
 mb=96
 tree=$TMP/tree
 mkdir -p "$tree"/{models/blobs,srv,proc,dev,tmp,etc,usr/bin,usr/lib,usr/lib64}
@@ -21,11 +22,11 @@ for file in $(chroot "$ROOTFS" ldd /bin/dash /usr/bin/python3.11 $(cd "$ROOTFS" 
   mkdir -p "$tree/$(dirname "$file")"
   cp -L "$ROOTFS$file" "$tree$file"
 done
-cp "$SERVERS/weights.py" "$tree/srv/"
-python3 "$SERVERS/weights.py" make "$tree/models/blobs/1234" $mb
+cp "$hinted" "$tree/srv/weights.py"
+python3 "$hinted" make "$tree/models/blobs/1234" $mb
 ln -s ../models/blobs/1234 "$tree/srv/model.safetensors"
-want=$(python3 - "$SERVERS" "$tree/models/blobs/1234" <<<'import sys; sys.path.insert(0, sys.argv[1]); import weights
-print(weights.HostWeights(sys.argv[2]).digest())')
+want=$(python3 - "${hinted%/*}" "$tree/models/blobs/1234" <<<'import sys; sys.path.insert(0, sys.argv[1]); import hinted_server
+print(hinted_server.HostWeights(sys.argv[2]).digest())')
 coldstart image pack "$tree" -t served >/dev/null
 
 port=$(free_port)
@@ -65,6 +66,6 @@ coldstart stop "$id" >/dev/null
 # What is no such file is told before anything is frozen.
 assert_status 3 coldstart snapshot -t no --weights /nowhere.safetensors -- sleep 1000
 assert_contains "$err" "/nowhere.safetensors"
-assert_status 4 coldstart snapshot -t no --weights "$SERVERS/weights.py" -- sleep 1000
+assert_status 4 coldstart snapshot -t no --weights "$hinted" -- sleep 1000
 assert_status 2 coldstart snapshot -t no --weights model.safetensors -- sleep 1000
 assert_nothing_left

@@ -37,6 +37,7 @@ struct WeightsFile {
     std::optional<Digest> digest;  ///< absent: it may not be in the store
   };
   std::string name;               ///< for messages
+  uint64_t bytes = 0;             ///< its size
   std::vector<Cell> cells;        ///< in order, disjoint; what is between them is zeros
   std::vector<uint64_t> tensors;  ///< where each begins in the file, in order
   std::function<Bytes(size_t cell)> read;

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "core/base/open_inside.h"
-#include "core/gpu/safetensors.h"
 #include "core/image/image.h"
 
 namespace coldstart {
@@ -43,18 +42,8 @@ uint32_t find_through_links(const ImageReader& image, std::string path) {
   return image.find(done);
 }
 
-/// Reads the tensors' places from the first cells, as many as it takes.
-void add_tensors(WeightsFile& file, uint64_t bytes) {
-  Bytes start;
-  uint64_t wanted = sizeof(uint64_t);
-  for (size_t i = 0; i < file.cells.size() && start.size() < wanted; ++i) {
-    if (file.cells[i].offset != start.size()) break;  // a hole is no header
-    append(start, file.read(i));
-    if (i == 0 && start.size() >= wanted)
-      wanted += std::min(load<uint64_t>(start.data()), safetensors_header_limit);
-  }
-  for (const Tensor& tensor : parse_safetensors(start, bytes, file.name))
-    file.tensors.push_back(tensor.offset);
+void add_tensors(WeightsFile& file) {
+  for (const Tensor& tensor : tensors_of(file)) file.tensors.push_back(tensor.offset);
 }
 
 WeightsFile host_weights(Fd fd, const std::string& path) {
@@ -64,6 +53,7 @@ WeightsFile host_weights(Fd fd, const std::string& path) {
   WeightsFile file;
   file.name = path;
   const auto size = static_cast<uint64_t>(st.st_size);
+  file.bytes = size;
   const uint64_t grid = BuildOptions().chunk_bytes;
   for (uint64_t at = 0; at < size; at += grid)
     file.cells.push_back({at, static_cast<uint32_t>(std::min(grid, size - at)), std::nullopt});
@@ -73,11 +63,24 @@ WeightsFile host_weights(Fd fd, const std::string& path) {
       throw Error(path + " became shorter while it was read");
     return bytes;
   };
-  add_tensors(file, size);
+  add_tensors(file);
   return file;
 }
 
 }  // namespace
+
+/// From the first cells, as many as it takes.
+std::vector<Tensor> tensors_of(const WeightsFile& file) {
+  Bytes start;
+  uint64_t wanted = sizeof(uint64_t);
+  for (size_t i = 0; i < file.cells.size() && start.size() < wanted; ++i) {
+    if (file.cells[i].offset != start.size()) break;  // a hole is no header
+    append(start, file.read(i));
+    if (i == 0 && start.size() >= wanted)
+      wanted += std::min(load<uint64_t>(start.data()), safetensors_header_limit);
+  }
+  return parse_safetensors(start, file.bytes, file.name);
+}
 
 std::optional<WeightsFile> image_weights(const std::shared_ptr<Store>& store, const Digest& image,
                                          const std::string& path) {
@@ -86,6 +89,7 @@ std::optional<WeightsFile> image_weights(const std::shared_ptr<Store>& store, co
   if (number == 0 || !S_ISREG(reader.inode(number).mode)) return std::nullopt;
   WeightsFile file;
   file.name = path + " of the image";
+  file.bytes = reader.inode(number).size;
   for (const ExtentRecord& extent : reader.extents(reader.inode(number))) {
     const ChunkRecord& chunk = reader.chunks()[extent.chunk];
     file.cells.push_back({extent.offset, chunk.length, ImageReader::digest(chunk)});
@@ -95,7 +99,7 @@ std::optional<WeightsFile> image_weights(const std::shared_ptr<Store>& store, co
     store->read_into(*cells[i].digest, bytes);
     return bytes;
   };
-  add_tensors(file, reader.inode(number).size);
+  add_tensors(file);
   return file;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "core/checkpoint/weights_finder.h"
+#include "core/gpu/safetensors.h"
 
 namespace coldstart {
 
@@ -22,5 +23,8 @@ WeightsFile open_weights(const std::shared_ptr<Store>& store, const std::optiona
 /// The file of an image; nothing if the image has none there.
 std::optional<WeightsFile> image_weights(const std::shared_ptr<Store>& store, const Digest& image,
                                          const std::string& path);
+
+/// What is in it. Reads its beginning.
+std::vector<Tensor> tensors_of(const WeightsFile& file);
 
 }  // namespace coldstart
