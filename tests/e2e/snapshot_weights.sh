@@ -17,7 +17,8 @@ tree=$TMP/tree
 mkdir -p "$tree"/{models/blobs,srv,proc,dev,tmp,etc,usr/bin,usr/lib,usr/lib64}
 for link in bin lib lib64; do ln -s "usr/$link" "$tree/$link"; done
 cp -a "$ROOTFS/usr/lib/python3.11" "$tree/usr/lib/"
-for file in $(chroot "$ROOTFS" ldd /bin/dash /usr/bin/python3.11 $(cd "$ROOTFS" && ls -d usr/lib/python3.11/lib-dynload/*.so) | grep -o '/lib[^ ]*\.so[.0-9]*' | sort -u) \
+for file in $(chroot "$ROOTFS" sh -c 'ldd /bin/dash /usr/bin/python3.11 /usr/lib/python3.11/lib-dynload/*.so' |
+  grep -o '/lib[^ ]*\.so[.0-9]*' | sort -u) \
   /usr/bin/python3 /usr/bin/sh; do
   mkdir -p "$tree/$(dirname "$file")"
   cp -L "$ROOTFS$file" "$tree$file"

@@ -266,8 +266,8 @@ done
 
 say "5. Weights dropped before a snapshot, and filled in again by coldstart"
 mkdir "$work/models"
-python3 "$here/hinted_server.py" make "$work/models/model.safetensors" $((refill_mb / 4)) &&
-  "$coldstart" image pack "$work/models" -t models >/dev/null || bad "no model"
+python3 "$here/hinted_server.py" make "$work/models/model.safetensors" $((refill_mb / 4))
+"$coldstart" image pack "$work/models" -t models >/dev/null || bad "no model"
 # on_server PATH VERB: what coldstart said of it, as a line
 on_server() {
   get "http://127.0.0.1:$port/$1" | python3 -c 'import json, sys
