@@ -18,6 +18,9 @@ constexpr uint64_t least_pages = 4;
 /// A place in a cell from which less of it is left is not looked at; the next page will be.
 constexpr uint64_t least_left = 512;
 
+/// What allocators of tensors align to; where a shard begins within one, it is at least so far in.
+constexpr uint64_t sparse = 64;
+
 uint64_t hash_of(const std::byte* at) {
   return (load<uint64_t>(at) * 0x9E3779B97F4A7C15U ^ load<uint64_t>(at + 8)) * 0xD6E8FEB86659FD93U;
 }
@@ -92,6 +95,14 @@ class WeightsFinder::InCell {
         continue;
       }
       try_at(at);
+      // Far from where something begins or ended, only what is aligned as
+      // allocators do it, or goes on behind a change.
+      if (start_ + at >= finder_.dense_until_ && !is_beginning(tensor, start_ + at)) {
+        const bool has_tensor = tensor != file_.tensors.end() && *tensor <= start_ + at;
+        const uint64_t into = start_ + at - (has_tensor ? *tensor : 0);
+        const uint64_t to_phase = page_bytes - (start_ + at + page_bytes - finder_.phase_) % page_bytes;
+        at += std::min(sparse - into % sparse, to_phase) - step;
+      }
     }
   }
 
@@ -122,6 +133,7 @@ class WeightsFinder::InCell {
       if (other.first <= match.first && match.first < other.next) return;
     const uint64_t wanted = std::min<uint64_t>(page_bytes, bytes_.size() - at);
     if (equal_bytes(match.first, bytes_.data() + at, wanted) < wanted) return;
+    finder_.phase_ = (start_ + at) % page_bytes;
     if (extend(match, at))
       finder_.matches_.push_back(std::move(match));
     else
@@ -136,6 +148,7 @@ class WeightsFinder::InCell {
     if (n > 0) match.parts.push_back({digest_, static_cast<uint32_t>(at), static_cast<uint32_t>(n)});
     match.next += n;
     covered_ = std::max(covered_, at + n);
+    finder_.dense_until_ = std::max(finder_.dense_until_, start_ + at + n + page_bytes);
     if (static_cast<uint64_t>(match.next - match.first) >= least_pages * page_bytes ||
         at + n == bytes_.size())
       is_needed_ = is_needed_ || n > 0;
@@ -155,13 +168,17 @@ void WeightsFinder::look_for(const WeightsFile& file, PackWriter& writer, Operat
   const bool is_aligned =
       std::all_of(file.tensors.begin(), file.tensors.end(), [](uint64_t at) { return at % 8 == 0; });
   uint64_t end = 0;
+  dense_until_ = 0;
   const auto close_all = [this] {
     for (Match& match : std::exchange(matches_, {})) close(std::move(match));
   };
   for (size_t i = 0; i < file.cells.size(); ++i) {
     op.cancel.check();
     const WeightsFile::Cell& cell = file.cells[i];
-    if (cell.offset != end) close_all();  // a hole
+    if (cell.offset != end) {  // a hole
+      close_all();
+      dense_until_ = cell.offset + page_bytes;
+    }
     end = cell.offset + cell.bytes;
     Bytes bytes = file.read(i);
     Digest& digest = digests_.emplace_back(cell.digest.value_or(Digest{}));

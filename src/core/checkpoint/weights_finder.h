@@ -12,9 +12,9 @@
 // Finding them is the reverse of rsync. All pages of memory are indexed by their first bytes. The file is
 // read once, from its beginning; where it is at a page's first bytes, file and memory are compared as far as
 // they are equal. It is looked for a page at every place where one can begin in the first 4096 bytes of each
-// tensor, and wherever no page goes on; places are 8 bytes apart, as no allocator gives less, unless the file
-// itself is not so aligned. One GB that is all there costs its comparison; one that is nowhere there about
-// as much again.
+// tensor and behind what was found: every 8 bytes, as no allocator gives less, or every byte if the file
+// itself is not so aligned. Where nothing is near, every 64 bytes are enough for a shard
+// of a tensor, and the place in a page where the last one that was found began.
 
 #include <deque>
 #include <functional>
@@ -93,6 +93,8 @@ class WeightsFinder {
   std::deque<Digest> digests_;                        // of cells; in a deque, as the writer sets them
   std::vector<Match> matches_;                        // that may go on in the next cell
   std::map<const std::byte*, FoundPages> found_;
+  uint64_t dense_until_ = 0;  // in the file: up to there it is looked at every place
+  uint64_t phase_ = 0;        // where pages began in the file's pages, lately
   uint64_t bytes_ = 0;
 };
 
