@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list of a server's tensors: refused as corrupt, or read, and then what is written of it is read again as
-// the same.
+// The list of a server's tensors: refused as corrupt, or read, and then what is written of it is read again
+// as the same.
 #include <cstdlib>
 #include <numeric>
 
@@ -20,7 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (again.image != image || again.tensors.size() != list.tensors.size()) std::abort();
     for (const size_t i : all)
       if (again.tensors[i].name != list.tensors[i].name || again.tensors[i].from != list.tensors[i].from ||
-          again.tensors[i].bytes != list.tensors[i].bytes || again.tensors[i].digest != list.tensors[i].digest)
+          again.tensors[i].bytes != list.tensors[i].bytes ||
+          again.tensors[i].digest != list.tensors[i].digest)
         std::abort();
   } catch (const Error& e) {
     if (e.exit() != Exit::corrupt) std::abort();
