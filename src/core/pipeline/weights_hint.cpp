@@ -154,7 +154,7 @@ RefillResult compare_digests(const Hinted& hinted, const WeightsHint& hint, cons
                              std::vector<char>& differs, Operation& op) {
   const auto began = std::chrono::steady_clock::now();
   std::atomic<uint64_t> bytes = 0;
-  Workers workers(hint.options.readers, 2 * hint.options.readers);
+  Workers workers(hint.options.readers, size_t{2} * hint.options.readers);
   for (size_t i = 0; i < list.tensors.size(); ++i) {
     if (list.tensors[i].handle) continue;
     workers.submit([&, i] {
