@@ -84,6 +84,7 @@ constexpr Entry entries[] = {
     {"Replicas", add_exec},
     {"Snapshots", add_snapshot},
     {"Snapshots", add_restore},
+    {"Snapshots", add_weights},
     {"Snapshots", add_bench},
     {"Pool", add_pool},
     {"Pool", add_launch},

@@ -35,5 +35,6 @@ void add_snapshot(CLI::App& app, Session& session);
 void add_stop(CLI::App& app, Session& session);
 void add_store(CLI::App& app, Session& session);
 void add_umount(CLI::App& app, Session& session);
+void add_weights(CLI::App& app, Session& session);
 
 }  // namespace coldstart

@@ -32,6 +32,8 @@ void show(Console& console, const RefName& reference, const SnapshotResult& resu
           double seconds) {
   for (const StageTime& stage : chain.times())
     console.note(fmt::format("{:12} {:>9}", stage.name, human_seconds(stage.seconds)));
+  if (result.weights_bytes > 0)
+    console.note(fmt::format("{} of memory are in the files of weights", human_bytes(result.weights_bytes)));
   console.line(fmt::format("{}  {}  {} process{}, {} of memory, {} new in the store, {}", reference.text(),
                            result.digest.text().substr(0, 19), result.processes,
                            result.processes == 1 ? "" : "es", human_bytes(result.memory_bytes),
@@ -42,6 +44,7 @@ void show(Console& console, const RefName& reference, const SnapshotResult& resu
                   {"memory_bytes", result.memory_bytes},
                   {"stored_bytes", result.stored_bytes},
                   {"new_bytes", result.new_bytes},
+                  {"weights_bytes", result.weights_bytes},
                   {"stages", to_json(chain.times())},
                   {"seconds", seconds}});
 }
@@ -227,6 +230,13 @@ void add_snapshot(CLI::App& app, Session& session) {
       ->type_name("SECONDS")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command
+      ->add_option("--weights", options->ending.weights,
+                   "File of tensors, as the server sees it: what memory has of it is not stored again "
+                   "(repeatable)")
+      ->type_name("FILE.safetensors")
+      ->take_all()
+      ->allow_extra_args(false);
   command->add_flag("--leave-running", options->ending.leave_running, "Let it run on after the snapshot");
   command->add_flag("--tcp-close", options->ending.tcp_close,
                     "TCP connections that are open come back closed");

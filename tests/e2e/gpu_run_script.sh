@@ -12,4 +12,5 @@ unset COLDSTART_FAKE_GPU COLDSTART_LIBCUDA COLDSTART_LIBNVML COLDSTART_STORE
 assert_status 0 env BUILD="$(dirname "$COLDSTART")" "$here/../gpu/run.sh" --fake
 assert_contains "$out" "| counter |"
 assert_contains "$out" "killed after 0.2 s: it runs"
+assert_contains "$out" "| refill |"
 assert_contains "$out" "0 failures"

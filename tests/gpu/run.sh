@@ -264,6 +264,33 @@ for readers in 4 8 16; do
   if left 530; then "$refill" "$work/weights" "$readers" || bad "refill"; fi
 done
 
+say "5. Weights dropped before a snapshot, and filled in again by coldstart"
+mkdir "$work/models"
+python3 "$here/hinted_server.py" make "$work/models/model.safetensors" $((refill_mb / 4))
+"$coldstart" image pack "$work/models" -t models >/dev/null || bad "no model"
+# on_server PATH VERB: what coldstart said of it, as a line
+on_server() {
+  get "http://127.0.0.1:$port/$1" | python3 -c 'import json, sys
+a = json.load(sys.stdin)
+print("| %s | %.1f GB | %.2f s | %.1f GB/s |" % (sys.argv[1], a["bytes"] / 1e9, a["seconds"], a["bytes_per_second"] / 1e9))
+sys.exit(len(a.get("kept", [])))' "$1" || bad "weights $1"
+}
+if left 530; then
+  port=$((port + 2))
+  export COLDSTART=$coldstart MODELS=models
+  start python3 "$here/hinted_server.py" "$port" "$work/models/model.safetensors" gpu
+  whole=$(wait_answer "http://127.0.0.1:$port/" 60) || bad "the server with weights does not start: $(tail -n 3 "$work/server.log")"
+  note "| call | weights | time | speed |"
+  note "|---|---|---|---|"
+  on_server drop
+  "$coldstart" snapshot --pid "$pid" -t hinted >"$work/log" 2>&1 || bad "snapshot without weights: $(tail -n 3 "$work/log")"
+  wait_gone "$pid"
+  "$coldstart" restore hinted -d --no-wait --name hinted >"$work/log" 2>&1 || bad "restore without weights: $(tail -n 3 "$work/log")"
+  on_server refill
+  [[ $(get "http://127.0.0.1:$port/") == "$whole" ]] || bad "the weights are not those from before"
+  "$coldstart" stop hinted >/dev/null || true
+fi
+
 note ""
 note "$failures failures, $SECONDS s"
 [[ $failures -eq 0 ]]

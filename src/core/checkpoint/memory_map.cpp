@@ -13,7 +13,8 @@ namespace coldstart {
 namespace {
 
 constexpr std::array<char, 8> magic = {'c', 's', 'm', 'e', 'm', 'o', 'r', 'y'};
-constexpr uint32_t version = 1;
+// The first has only whole chunks, of whole pages; the second is written where there are parts.
+constexpr uint32_t whole_chunks = 1, parts_of_chunks = 2;
 constexpr uint64_t page = 4096;
 constexpr uint64_t address_limit = uint64_t{1} << 57;
 constexpr uint32_t chunk_limit = uint32_t{16} << 20;
@@ -33,7 +34,7 @@ static_assert(sizeof(Header) == 32);
 struct ChunkRecord {
   Digest digest;
   uint32_t bytes;
-  uint32_t reserved;
+  uint32_t skip;  // 0 in the first version
 };
 static_assert(sizeof(ChunkRecord) == 40);
 
@@ -61,9 +62,10 @@ class Parser {
     if (bytes_.size() < sizeof(Header)) wrong("is truncated");
     const auto header = take<Header>(bytes_);
     if (header.magic != magic) wrong("is no memory map");
-    if (header.version != version)
-      throw Error::corrupt(fmt::format("{} has version {}, not {}", document_, header.version, version),
-                           "use a newer coldstart");
+    if (header.version != whole_chunks && header.version != parts_of_chunks)
+      throw Error::corrupt(
+          fmt::format("{} has version {}, not {}", document_, header.version, parts_of_chunks),
+          "use a newer coldstart");
     // Each alone first, so that the sum cannot overflow.
     if (header.chunks > bytes_.size() / sizeof(ChunkRecord) ||
         header.runs > bytes_.size() / sizeof(MemoryRun) ||
@@ -71,7 +73,7 @@ class Parser {
                 uint64_t{header.processes} * sizeof(ProcessRecord) !=
             bytes_.size())
       wrong("has not the size that its header says");
-    chunks(header.chunks);
+    chunks(header.chunks, header.version == parts_of_chunks);
     processes(header.processes, header.runs);
     return std::move(map_);
   }
@@ -79,15 +81,20 @@ class Parser {
  private:
   [[noreturn]] void wrong(const std::string& what) const { throw Error::corrupt(document_ + " " + what); }
 
-  void chunks(uint64_t count) {
+  void chunks(uint64_t count, bool may_be_parts) {
     map_.chunks.reserve(count);
+    uint64_t bytes = 0;
     for (uint64_t i = 0; i < count; ++i) {
       const auto record = take<ChunkRecord>(bytes_);
-      if (record.bytes == 0 || record.bytes % page != 0 || record.bytes > chunk_limit)
+      const uint32_t skip = may_be_parts ? record.skip : 0;
+      if (record.bytes == 0 || (!may_be_parts && record.bytes % page != 0) || record.bytes > chunk_limit ||
+          skip > chunk_limit)
         wrong(fmt::format("has a chunk {} of {} bytes", i, record.bytes));
-      content_pages_ += record.bytes / page;
-      map_.chunks.push_back({record.digest, record.bytes});
+      bytes += record.bytes;
+      map_.chunks.push_back({record.digest, record.bytes, skip});
     }
+    if (bytes % page != 0) wrong("has chunks that are no whole pages");
+    content_pages_ = bytes / page;
   }
 
   void processes(uint32_t count, uint64_t all_runs) {
@@ -142,7 +149,11 @@ const ProcessMemory* MemoryMap::process(uint32_t pid) const {
 }
 
 Bytes MemoryMap::pack() const {
-  Header header{magic, version, static_cast<uint32_t>(processes.size()), chunks.size(), 0};
+  const bool has_parts = std::any_of(chunks.begin(), chunks.end(), [](const MemoryChunk& chunk) {
+    return chunk.skip != 0 || chunk.bytes % page != 0;
+  });
+  Header header{magic, has_parts ? parts_of_chunks : whole_chunks, static_cast<uint32_t>(processes.size()),
+                chunks.size(), 0};
   for (const ProcessMemory& p : processes) header.runs += p.runs.size();
   Bytes bytes(sizeof header + chunks.size() * sizeof(ChunkRecord) + processes.size() * sizeof(ProcessRecord) +
               header.runs * sizeof(MemoryRun));
@@ -152,7 +163,7 @@ Bytes MemoryMap::pack() const {
     at += record.size();
   };
   put(bytes_of(header));
-  for (const MemoryChunk& chunk : chunks) put(bytes_of(ChunkRecord{chunk.digest, chunk.bytes, 0}));
+  for (const MemoryChunk& chunk : chunks) put(bytes_of(ChunkRecord{chunk.digest, chunk.bytes, chunk.skip}));
   for (const ProcessMemory& p : processes) put(bytes_of(ProcessRecord{p.pid, 0, p.runs.size()}));
   for (const ProcessMemory& p : processes)
     if (!p.runs.empty()) put(std::as_bytes(std::span(p.runs)));

@@ -3,9 +3,10 @@
 // The memory of a snapshot in the store: which page of which process is in which chunk.
 //
 // All pages worth keeping, one after another, are the snapshot's *content*: a file that is nowhere whole, cut
-// into chunks. A process is a list of *runs*: pages that follow each other in its address space and in the
-// content. A chunk that two processes share, or that comes twice in one, is in the content once. Pages of
-// zeros are in no run. docs/format.md has it byte by byte.
+// into chunks (of those that an image has as well, only a part may be in it). A process is a list of *runs*:
+// pages that follow each other in its address space and in the content. A chunk that two processes share, or
+// that comes twice in one, is in the content once. Pages of zeros are in no run. docs/format.md has it byte
+// by byte.
 
 #include <cstdint>
 #include <string>
@@ -25,10 +26,11 @@ struct MemoryRun {
   bool operator==(const MemoryRun&) const = default;
 };
 
-/// A chunk of the content.
+/// A piece of the content: a chunk of the store, or a part of one that is stored for something else too.
 struct MemoryChunk {
   Digest digest;
-  uint32_t bytes = 0;  ///< whole pages
+  uint32_t bytes = 0;  ///< of a chunk that is the content's own: whole pages
+  uint32_t skip = 0;   ///< bytes of the stored chunk before the first of these
   bool operator==(const MemoryChunk&) const = default;
 };
 

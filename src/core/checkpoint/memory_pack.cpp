@@ -34,6 +34,17 @@ bool is_border(const std::byte* bytes) {
   return hash >> (64 - border_bits) == 0;
 }
 
+/// The same for equal parts of equal chunks, and never that of a chunk.
+Digest name_of(const std::vector<FoundPages::Part>& parts) {
+  Hasher hasher;
+  for (const FoundPages::Part& part : parts) {
+    hasher.update(std::as_bytes(std::span(part.digest->raw)));
+    hasher.update(bytes_of(part.skip));
+    hasher.update(bytes_of(part.bytes));
+  }
+  return hasher.finish();
+}
+
 bool is_late(const PageRun& run) {
   constexpr uint32_t both = PageRun::lazy | PageRun::present;
   return (run.flags & both) == both;
@@ -89,11 +100,26 @@ void MemoryPacker::find_stretches(Source& source) const {
   }
 }
 
-MemoryMap MemoryPacker::pack(PackWriter& writer, Operation& op) {
+MemoryMap MemoryPacker::pack(PackWriter& writer, Operation& op, const std::vector<WeightsFile>& weights) {
+  if (!weights.empty()) find_weights(weights, writer, op);
   const ProgressTask task(op.progress, "storing memory", bytes_);
   for (const Source& source : sources_) cut(source, writer, op);
   writer.flush();
   return map_of_cuts();
+}
+
+void MemoryPacker::find_weights(const std::vector<WeightsFile>& weights, PackWriter& writer, Operation& op) {
+  uint64_t bytes = 0;
+  for (const WeightsFile& file : weights)
+    for (const WeightsFile::Cell& cell : file.cells) bytes += cell.bytes;
+  const auto span = op.timeline.span("find weights");
+  const ProgressTask task(op.progress, "finding weights", bytes);
+  std::vector<ByteSpan> memory;
+  for (const Source& source : sources_)
+    for (const Stretch& stretch : source.stretches) memory.push_back(stretch.bytes);
+  finder_.emplace(std::move(memory));
+  for (const WeightsFile& file : weights) finder_->look_for(file, writer, op);
+  weights_bytes_ = finder_->bytes();
 }
 
 void MemoryPacker::cut(const Source& source, PackWriter& writer, Operation& op) {
@@ -109,6 +135,20 @@ void MemoryPacker::cut(const Source& source, PackWriter& writer, Operation& op) 
     for (uint64_t at = 0; at < stretch.bytes.size(); at += page) {
       const ByteSpan bytes = stretch.bytes.subspan(at, page);
       op.progress.advance(page);
+      if (const FoundPages* found = finder_ ? finder_->at(bytes.data()) : nullptr) {
+        close();
+        const uint64_t size = found->pages * page;
+        cuts_.push_back({source.pid,
+                         {{stretch.address + at, stretch.bytes.subspan(at, size)}},
+                         is_inside,
+                         found->parts,
+                         {},
+                         found->pages});
+        op.progress.advance(size - page);
+        at += size - page;
+        is_inside = true;
+        continue;
+      }
       if (all_zero(bytes)) {
         is_inside = false;
         continue;
@@ -135,10 +175,13 @@ MemoryMap MemoryPacker::map_of_cuts() {
   std::unordered_map<Digest, uint64_t, DigestHash> places;
   uint64_t content_pages = 0;
   for (Cut& cut : cuts_) {
+    if (!cut.parts.empty()) cut.digest = name_of(cut.parts);
     const auto [place, is_new] = places.try_emplace(cut.digest, content_pages);
     cut.is_first = is_new;
     if (is_new) {
-      map.chunks.push_back({cut.digest, static_cast<uint32_t>(cut.pages * page)});
+      if (cut.parts.empty()) map.chunks.push_back({cut.digest, static_cast<uint32_t>(cut.pages * page)});
+      for (const FoundPages::Part& part : cut.parts)
+        map.chunks.push_back({*part.digest, part.bytes, part.skip});
       content_pages += cut.pages;
       if (content_pages > UINT32_MAX) throw Error("there is more memory than a snapshot can hold");
     }

@@ -10,11 +10,13 @@
 
 #include <deque>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "core/base/files.h"
 #include "core/checkpoint/images.h"
 #include "core/checkpoint/memory_map.h"
+#include "core/checkpoint/weights_finder.h"
 
 namespace coldstart {
 
@@ -28,8 +30,10 @@ class MemoryPacker {
 
   /// Bytes of pages, zeros counted.
   uint64_t bytes() const { return bytes_; }
-  /// Puts all chunks, and waits until their digests are known.
-  MemoryMap pack(PackWriter& writer, Operation& op);
+  /// Puts all chunks, and waits until their digests are known. Pages that are found in one of `weights` are
+  /// parts of that file's chunks; how many bytes, weights_bytes() tells then.
+  MemoryMap pack(PackWriter& writer, Operation& op, const std::vector<WeightsFile>& weights = {});
+  uint64_t weights_bytes() const { return weights_bytes_; }
   /// After pack(): takes the bytes of these pages out of the images, whose pagemaps then call them lazy but
   /// not present. We still have them.
   void reduce_images() const;
@@ -52,21 +56,25 @@ class MemoryPacker {
   struct Cut {
     uint32_t pid;
     std::vector<Stretch> pieces;
-    bool goes_on = false;  // its first piece is the rest of the last piece of the cut before
-    Digest digest;
+    bool goes_on = false;                 // its first piece is the rest of the last piece of the cut before
+    std::vector<FoundPages::Part> parts;  // of a file of weights; else empty
+    Digest digest;                        // with parts: of the list of them
     uint32_t pages = 0;
     bool is_first = true;  // of its digest
   };
 
   void find_stretches(Source& source) const;
+  void find_weights(const std::vector<WeightsFile>& weights, PackWriter& writer, Operation& op);
   void cut(const Source& source, PackWriter& writer, Operation& op);
   MemoryMap map_of_cuts();
   void reduce(const Source& source) const;
 
   const std::filesystem::path images_;
   std::vector<Source> sources_;
-  std::deque<Cut> cuts_;  // digests are written into it while it grows
+  std::deque<Cut> cuts_;                 // digests are written into it while it grows
+  std::optional<WeightsFinder> finder_;  // cuts_ point to its digests
   uint64_t bytes_ = 0;
+  uint64_t weights_bytes_ = 0;
 };
 
 /// Whether CRIU lets the pages of this mapping come late.

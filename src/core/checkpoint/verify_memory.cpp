@@ -17,6 +17,7 @@ namespace coldstart {
 namespace {
 
 constexpr size_t batch_chunks = 256;
+constexpr uint64_t page = 4096;
 
 /// Chunks follow each other in their frames as in the map, so a frame is read once.
 class MemoryVerifier {
@@ -57,12 +58,12 @@ class MemoryVerifier {
   /// The processes that have pages in a chunk.
   std::vector<std::string> owners(size_t number) const {
     uint64_t start = 0;
-    for (size_t i = 0; i < number; ++i) start += map_.chunks[i].bytes / 4096;
-    const uint64_t end = start + map_.chunks[number].bytes / 4096;
+    for (size_t i = 0; i < number; ++i) start += map_.chunks[i].bytes;
+    const uint64_t end = start + map_.chunks[number].bytes;
     std::vector<std::string> names;
     for (const ProcessMemory& process : map_.processes)
       if (std::any_of(process.runs.begin(), process.runs.end(), [&](const MemoryRun& run) {
-            return run.content < end && uint64_t{run.content} + run.pages > start;
+            return run.content * page < end && (uint64_t{run.content} + run.pages) * page > start;
           }))
         names.push_back(fmt::format("memory of process {}", process.pid));
     return names;

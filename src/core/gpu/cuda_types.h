@@ -32,6 +32,10 @@ struct Uuid {
   auto operator<=>(const Uuid&) const = default;
 };
 
+struct IpcHandle {  ///< CUipcMemHandle
+  std::array<char, 64> bytes{};
+};
+
 enum class ProcessState : int { running = 0, locked, checkpointed, failed };
 
 struct LockArgs {

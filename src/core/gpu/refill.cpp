@@ -78,14 +78,20 @@ class Ring {
 class Refill {
  public:
   Refill(const CudaDevice& device, std::span<const RefillPiece> pieces, const RefillOptions& options,
-         const CancelToken& cancel)
-      : device_(device), pieces_(pieces), options_(options), cancel_(cancel) {
+         const CancelToken& cancel, const std::function<void(size_t)>& differs = nullptr)
+      : device_(device), pieces_(pieces), options_(options), cancel_(cancel), differs_(differs) {
+    for (const RefillPiece& piece : pieces)
+      if (piece.bytes > options.buffer_bytes)
+        throw Error(fmt::format("a piece of {} bytes does not fit a buffer of {}", piece.bytes,
+                                options.buffer_bytes));
     for (unsigned i = 0; i < options.streams; ++i) streams_.push_back(std::make_unique<DeviceStream>(device));
   }
 
   RefillResult run() {
     // More buffers than readers: while some are filled, others are copied.
-    Ring ring(device_, std::max(options_.buffers, options_.readers + 1), options_.buffer_bytes);
+    // Where it is compared, there is room in each for what comes back too.
+    const size_t copies = differs_ || options_.read_back ? 2 : 1;
+    Ring ring(device_, std::max(options_.buffers, options_.readers + 1), copies * options_.buffer_bytes);
     const auto began = Clock::now();
     {
       std::vector<std::jthread> readers;
@@ -121,8 +127,14 @@ class Refill {
       buffer->wait_copied();
       piece.read(buffer->bytes(piece.bytes));
       const cuda::Stream stream = streams_[i % streams_.size()]->get();
-      buffer->copy_to(piece.target, piece.bytes, stream);
-      if (options_.read_back) compare(piece, buffer->bytes(piece.bytes), stream);
+      if (!differs_) buffer->copy_to(piece.target, piece.bytes, stream);
+      if (differs_) {
+        if (!is_there(piece, *buffer, stream)) tell_differs(i);
+      } else if (options_.read_back && !is_there(piece, *buffer, stream)) {
+        throw Error::corrupt(fmt::format("{} bytes at {:#x} of the device are not as they were sent",
+                                         piece.bytes, piece.target),
+                             "the GPU or the way to it is faulty: see 'coldstart doctor'");
+      }
     } catch (...) {
       ring.give(std::move(buffer));
       throw;
@@ -130,20 +142,26 @@ class Refill {
     ring.give(std::move(buffer));
   }
 
-  void compare(const RefillPiece& piece, ByteSpan wanted, cuda::Stream stream) const {
-    Bytes there(piece.bytes);
-    device_.copy_out(there.data(), piece.target, piece.bytes, stream);
+  /// Whether the device has what the first half of the buffer has.
+  bool is_there(const RefillPiece& piece, Buffer& buffer, cuda::Stream stream) const {
+    const MutableByteSpan both = buffer.bytes(2 * options_.buffer_bytes);
+    std::byte* there = both.data() + options_.buffer_bytes;
+    device_.copy_out(there, piece.target, piece.bytes, stream);
     device_.wait_stream(stream);
-    if (std::memcmp(there.data(), wanted.data(), there.size()) != 0)
-      throw Error::corrupt(
-          fmt::format("{} bytes at {:#x} of the device are not as they were sent", piece.bytes, piece.target),
-          "the GPU or the way to it is faulty: see 'coldstart doctor'");
+    return std::memcmp(there, both.data(), piece.bytes) == 0;
+  }
+
+  void tell_differs(size_t i) {
+    const std::lock_guard lock(differs_mutex_);
+    differs_(i);
   }
 
   const CudaDevice& device_;
   const std::span<const RefillPiece> pieces_;
   const RefillOptions& options_;
   const CancelToken& cancel_;
+  const std::function<void(size_t)> differs_;  // none: they are copied
+  std::mutex differs_mutex_;                   // of calls of it
   std::vector<std::unique_ptr<DeviceStream>> streams_;
   std::atomic<size_t> next_{0};
   std::atomic<bool> failed_{false};
@@ -155,11 +173,13 @@ class Refill {
 
 RefillResult refill(const CudaDevice& device, std::span<const RefillPiece> pieces,
                     const RefillOptions& options, const CancelToken& cancel) {
-  for (const RefillPiece& piece : pieces)
-    if (piece.bytes > options.buffer_bytes)
-      throw Error(
-          fmt::format("a piece of {} bytes does not fit a buffer of {}", piece.bytes, options.buffer_bytes));
   return Refill(device, pieces, options, cancel).run();
+}
+
+RefillResult compare(const CudaDevice& device, std::span<const RefillPiece> pieces,
+                     const RefillOptions& options, const CancelToken& cancel,
+                     const std::function<void(size_t)>& differs) {
+  return Refill(device, pieces, options, cancel, differs).run();
 }
 
 }  // namespace coldstart

@@ -47,4 +47,10 @@ struct RefillResult {
 RefillResult refill(const CudaDevice& device, std::span<const RefillPiece> pieces,
                     const RefillOptions& options, const CancelToken& cancel);
 
+/// Reads the pieces and compares them with what is on the device, which stays as it is. Calls `differs` with
+/// the number of each that is not the same, from any of the readers, one at a time.
+RefillResult compare(const CudaDevice& device, std::span<const RefillPiece> pieces,
+                     const RefillOptions& options, const CancelToken& cancel,
+                     const std::function<void(size_t piece)>& differs);
+
 }  // namespace coldstart

@@ -172,12 +172,15 @@ MemoryContent::Kept MemoryContent::load(size_t number) {
   std::vector<std::pair<size_t, Kept>> all;
   bool came = false;
   const auto take = [&](const Digest& digest, ByteSpan bytes) {
-    const auto it = numbers_.find(digest);
-    if (it == numbers_.end()) return;
-    if (bytes.size() != chunks_[it->second].bytes)
-      throw Error::corrupt("the chunk " + digest.text() + " has another length than its snapshot says");
-    all.emplace_back(it->second, std::make_shared<const Bytes>(bytes.begin(), bytes.end()));
-    if (it->second == number) wanted = all.back().second;
+    const auto [first, last] = numbers_.equal_range(digest);
+    for (auto it = first; it != last; ++it) {
+      const MemoryChunk& chunk = chunks_[it->second];
+      if (bytes.size() < uint64_t{chunk.skip} + chunk.bytes)
+        throw Error::corrupt("the chunk " + digest.text() + " is shorter than its snapshot says");
+      const ByteSpan part = bytes.subspan(chunk.skip, chunk.bytes);
+      all.emplace_back(it->second, std::make_shared<const Bytes>(part.begin(), part.end()));
+      if (it->second == number) wanted = all.back().second;
+    }
   };
   store_->read_frame(chunks_[number].digest, take, &came);
   if (came) read_at_ = number;

@@ -60,8 +60,8 @@ class MemoryContent {
 
   const std::shared_ptr<Store> store_;
   const std::vector<MemoryChunk> chunks_;
-  std::vector<uint64_t> starts_;                            // of each chunk, and the end
-  std::unordered_map<Digest, size_t, DigestHash> numbers_;  // of each chunk
+  std::vector<uint64_t> starts_;                                 // of each chunk, and the end
+  std::unordered_multimap<Digest, size_t, DigestHash> numbers_;  // of each chunk; of parts of it, several
   std::optional<ImagesFolder> folder_;
   FileMapping file_;
   std::atomic<size_t> read_at_{0};  // the chunk that last came from afar because it was read

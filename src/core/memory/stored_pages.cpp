@@ -93,7 +93,8 @@ class StoredPages final : public SnapshotPages {
   /// Where pages of the content are in the processes.
   void add_places(const MemoryContent::Extent& extent, std::vector<PageRange>& to) const {
     const uint64_t first = extent.offset / page_size;
-    const uint64_t end = first + extent.bytes / page_size;
+    const uint64_t end =
+        (extent.offset + extent.bytes) / page_size;  // what ends in another part comes with that
     for (const ProcessMemory& process : map_.processes)
       for (const MemoryRun& run : process.runs) {
         const uint64_t low = std::max<uint64_t>(first, run.content);

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
+#include <unordered_set>
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -29,6 +30,7 @@
 #include "core/memory/shared_pages.h"
 #include "core/memory/stored_pages.h"
 #include "core/pipeline/request.h"
+#include "core/pipeline/weights_files.h"
 
 namespace coldstart {
 
@@ -102,7 +104,10 @@ class Taking {
         memory_folder_(memory_for_dump(subject.pid)),
         files_((memory_folder_ ? memory_folder_->path() : scratch_.path()) / "criu"),
         // From the first chunk until the reference is set: no gc in between.
-        no_gc_(store_->root() / "lock", FileLock::Mode::shared) {}
+        no_gc_(store_->root() / "lock", FileLock::Mode::shared) {
+    for (const std::string& path : ending.weights)
+      weights_.push_back(open_weights(store_, subject.spec.image, subject.pid, path));
+  }
 
   void add_gpu(Json facts) { manifest_.gpu = std::move(facts); }
   uint64_t memory_bytes() const { return manifest_.memory_bytes; }
@@ -146,7 +151,7 @@ class Taking {
     fs::remove(files_ / "stats-dump");  // says how long the dump took: the same dump twice would differ
     MemoryPacker memory(files_, images_.processes);
     PackWriter writer(store_, memory_packs, op_);
-    const MemoryMap map = memory.pack(writer, op_);
+    const MemoryMap map = memory.pack(writer, op_, weights_);
     manifest_.memory = put_memory_map(writer, map);
     memory.reduce_images();
     manifest_.criu = pack(files_);
@@ -158,7 +163,8 @@ class Taking {
     keep_for_restores(memory, map);
     keep_in_memory(digest);
     time.bytes = new_bytes_;
-    return {digest, manifest_.processes, manifest_.memory_bytes, stored_bytes_, new_bytes_};
+    return {digest,        manifest_.processes, manifest_.memory_bytes,
+            stored_bytes_, new_bytes_,          memory.weights_bytes()};
   }
 
  private:
@@ -266,7 +272,9 @@ class Taking {
   void add_stored(const MemoryMap& map, const Digest& manifest) {
     stored_bytes_ += store_->stored_size(manifest);
     for (const Digest& chunk : manifest_.memory.chunks) stored_bytes_ += store_->stored_size(chunk);
-    for (const MemoryChunk& chunk : map.chunks) stored_bytes_ += store_->stored_size(chunk.digest);
+    std::unordered_set<Digest, DigestHash> seen;  // several parts may be of one chunk
+    for (const MemoryChunk& chunk : map.chunks)
+      if (seen.insert(chunk.digest).second) stored_bytes_ += store_->stored_size(chunk.digest);
   }
 
   /// The next restore on this host need not unpack anything. If that fails nothing is lost.
@@ -318,6 +326,7 @@ class Taking {
   const fs::path files_;  // CRIU's
   ImagesSummary images_;
   FileLock no_gc_;
+  std::vector<WeightsFile> weights_;
   SnapshotManifest manifest_;
   uint64_t stored_bytes_ = 0;
   uint64_t new_bytes_ = 0;

@@ -30,6 +30,7 @@ struct SnapshotEnding {
   bool leave_running = false;  ///< else it is killed once it is dumped
   GpuChoice gpu = GpuChoice::automatic;
   std::chrono::milliseconds gpu_timeout = std::chrono::seconds(10);  ///< for work that runs on the GPU to end
+  std::vector<std::string> weights;  ///< .safetensors files, as the processes see them: not stored again
   bool tcp_close = false;  ///< open TCP connections come back closed; else those to the outside are an error
 };
 
@@ -37,8 +38,9 @@ struct SnapshotResult {
   Digest digest;
   uint32_t processes = 0;
   uint64_t memory_bytes = 0;
-  uint64_t stored_bytes = 0;  ///< compressed size of all that belongs to it (its image not counted)
-  uint64_t new_bytes = 0;     ///< compressed bytes that were not in the store before
+  uint64_t stored_bytes = 0;   ///< compressed size of all that belongs to it (its image not counted)
+  uint64_t new_bytes = 0;      ///< compressed bytes that were not in the store before
+  uint64_t weights_bytes = 0;  ///< of memory, found in the files of weights
 };
 
 /// Dumps the tree and publishes it as `reference`: stages gpu.checkpoint, criu.dump and store. If that fails,

@@ -33,6 +33,9 @@ using CUdeviceptr = unsigned long long;
 struct CUuuid {
   uint8_t bytes[16];
 };
+struct CUipcMemHandle {
+  char reserved[64];
+};
 struct CUcheckpointLockArgs {
   unsigned timeoutMs, reserved0;
   uint64_t reserved1[7];
@@ -55,6 +58,7 @@ enum : CUresult {
   out_of_memory = 2,
   not_initialized = 3,
   no_device = 100,
+  invalid_context = 201,
   os = 304,
   illegal_state = 401,
   not_found = 500,
@@ -74,12 +78,14 @@ struct Allocation {
   int file = -1;               // of vram; -1 while checkpointed
   std::string path;            // of it
   std::vector<uint8_t> saved;  // the host copy while checkpointed
+  bool exported = false;       // by cuIpcGetMemHandle
 };
 
 struct Process {
   fake::Page* page = nullptr;  // null: cuInit was not called
   std::mutex mutex;            // guards `memory`
   std::map<CUdeviceptr, Allocation> memory;
+  std::map<CUdeviceptr, size_t> opened;  // memory of other processes
   fake::Gpu gpu;
 };
 Process& self() {
@@ -127,6 +133,10 @@ void* map_vram(int fd, void* at, size_t bytes) {
 
 CUresult do_checkpoint(Process& process) {
   const std::lock_guard lock(process.mutex);
+  // Memory that processes share cannot be checkpointed, on either side.
+  if (!process.opened.empty()) return not_supported;
+  for (const auto& [at, a] : process.memory)
+    if (a.exported) return not_supported;
   for (auto& [at, a] : process.memory) {
     auto* bytes = reinterpret_cast<uint8_t*>(at);
     a.saved.assign(bytes, bytes + a.bytes);
@@ -525,6 +535,7 @@ CUresult cuGetErrorName(CUresult error, const char** text) {
                                                    {out_of_memory, "CUDA_ERROR_OUT_OF_MEMORY"},
                                                    {not_initialized, "CUDA_ERROR_NOT_INITIALIZED"},
                                                    {no_device, "CUDA_ERROR_NO_DEVICE"},
+                                                   {invalid_context, "CUDA_ERROR_INVALID_CONTEXT"},
                                                    {os, "CUDA_ERROR_OPERATING_SYSTEM"},
                                                    {illegal_state, "CUDA_ERROR_ILLEGAL_STATE"},
                                                    {not_found, "CUDA_ERROR_NOT_FOUND"},
@@ -543,6 +554,7 @@ CUresult cuGetErrorString(CUresult error, const char** text) {
       {out_of_memory, "out of memory"},
       {not_initialized, "initialization error"},
       {no_device, "no CUDA-capable device is detected"},
+      {invalid_context, "invalid device context"},
       {os, "OS call failed or operation not supported on this OS"},
       {illegal_state, "the operation cannot be performed in the present state"},
       {not_found, "named symbol not found"},
@@ -618,6 +630,62 @@ CUresult cuMemFree_v2(CUdeviceptr at) {
   ::close(it->second.file);
   self().page->bytes -= it->second.bytes;
   self().memory.erase(it);
+  return success;
+}
+CUresult cuMemGetAddressRange_v2(CUdeviceptr* base, size_t* bytes, CUdeviceptr in) {
+  const std::lock_guard lock(self().mutex);
+  const auto find = [&](const auto& memory, auto size_of) {
+    auto it = memory.upper_bound(in);
+    if (it == memory.begin() || in - (--it)->first >= size_of(it->second)) return false;
+    *base = it->first;
+    *bytes = size_of(it->second);
+    return true;
+  };
+  const bool found = find(self().memory, [](const Allocation& a) { return a.bytes; }) ||
+                     find(self().opened, [](size_t size) { return size; });
+  return found ? success : not_found;
+}
+// A handle is the name of the allocation's file below vram/; it is good for as long as that is there.
+CUresult cuIpcGetMemHandle(CUipcMemHandle* handle, CUdeviceptr in) {
+  const Call call;
+  CUdeviceptr base = 0;
+  size_t bytes = 0;
+  if (cuMemGetAddressRange_v2(&base, &bytes, in) != success) return invalid_value;
+  const std::lock_guard lock(self().mutex);
+  const auto it = self().memory.find(base);
+  if (it == self().memory.end()) return invalid_value;
+  it->second.exported = true;
+  std::memset(handle, 0, sizeof *handle);
+  const std::string name = it->second.path.substr((fake::folder() + "/vram/").size());
+  std::snprintf(handle->reserved, sizeof handle->reserved, "%s", name.c_str());
+  return success;
+}
+CUresult cuIpcOpenMemHandle_v2(CUdeviceptr* at, CUipcMemHandle handle, unsigned flags) {
+  const Call call;
+  if (flags != 1 || handle.reserved[63] != 0) return invalid_value;
+  const std::string name = handle.reserved;
+  if (name.find('/') == std::string::npos || name.find("..") != std::string::npos) return invalid_value;
+  const std::string path = fake::folder() + "/vram/" + name;
+  const std::lock_guard lock(self().mutex);
+  for (const auto& [own, a] : self().memory)
+    if (a.path == path) return invalid_context;  // its own memory
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  struct stat st {};
+  if (fd < 0 || ::fstat(fd, &st) != 0) return invalid_value;
+  void* mapped = map_vram(fd, nullptr, static_cast<size_t>(st.st_size));
+  ::close(fd);
+  if (mapped == MAP_FAILED) return out_of_memory;
+  *at = reinterpret_cast<CUdeviceptr>(mapped);
+  self().opened[*at] = static_cast<size_t>(st.st_size);
+  return success;
+}
+CUresult cuIpcCloseMemHandle(CUdeviceptr at) {
+  const Call call;
+  const std::lock_guard lock(self().mutex);
+  const auto it = self().opened.find(at);
+  if (it == self().opened.end()) return invalid_value;
+  ::munmap(reinterpret_cast<void*>(at), it->second);
+  self().opened.erase(it);
   return success;
 }
 CUresult cuMemHostAlloc(void** at, size_t bytes, unsigned) {
@@ -760,6 +828,10 @@ CUresult cuGetProcAddress_v2(const char* symbol, void** function, int version, u
       FAKE("cuMemGetInfo", cuMemGetInfo_v2, 3020),
       FAKE("cuMemAlloc", cuMemAlloc_v2, 3020),
       FAKE("cuMemFree", cuMemFree_v2, 3020),
+      FAKE("cuMemGetAddressRange", cuMemGetAddressRange_v2, 3020),
+      FAKE("cuIpcGetMemHandle", cuIpcGetMemHandle, 4010),
+      FAKE("cuIpcOpenMemHandle", cuIpcOpenMemHandle_v2, 11000),
+      FAKE("cuIpcCloseMemHandle", cuIpcCloseMemHandle, 4010),
       FAKE("cuMemHostAlloc", cuMemHostAlloc, 2020),
       FAKE("cuMemFreeHost", cuMemFreeHost, 2000),
       FAKE("cuMemcpyHtoD", cuMemcpyHtoD_v2, 3020),

@@ -52,13 +52,38 @@ TEST_CASE("a memory map survives being packed") {
   CHECK(MemoryMap::parse(MemoryMap{}.pack(), "test") == MemoryMap{});
 }
 
+TEST_CASE("parts of chunks, as long as together they are whole pages") {
+  MemoryMap map = example();
+  map.chunks = {{Digest::of(as_bytes("a")), P + 100, 64}, {Digest::of(as_bytes("b")), 3 * P - 100}};
+  Bytes bytes = map.pack();
+  CHECK(MemoryMap::parse(bytes, "test") == map);
+  CHECK(map.content_bytes() == 4 * P);
+  const auto status = [&] {
+    try {
+      MemoryMap::parse(bytes, "test");
+      return Exit::ok;
+    } catch (const Error& e) {
+      return e.exit();
+    }
+  };
+  set(bytes, first_chunk + 36, 1U << 30, 4);  // what is skipped
+  CHECK(status() == Exit::corrupt);
+  set(bytes, first_chunk + 36, 64, 4);
+  CHECK(status() == Exit::ok);
+  set(bytes, first_chunk + 32, P + 101, 4);
+  CHECK(status() == Exit::corrupt);
+  set(bytes, first_chunk + 32, P + 100, 4);
+  set(bytes, 8, 1, 4);  // the first version has no parts
+  CHECK(status() == Exit::corrupt);
+}
+
 TEST_CASE("a damaged memory map is refused") {
   CHECK(status_after([](Bytes&) {}) == Exit::ok);
   for (size_t size : {0U, 31U, 32U, 150U, 207U})
     CHECK(status_after([&](Bytes& b) { b.resize(size); }) == Exit::corrupt);
   CHECK(status_after([](Bytes& b) { b.resize(b.size() + 1); }) == Exit::corrupt);
   CHECK(status_after([](Bytes& b) { set(b, 0, 'x', 1); }) == Exit::corrupt);
-  CHECK(status_after([](Bytes& b) { set(b, 8, 2, 4); }) == Exit::corrupt);                 // a newer version
+  CHECK(status_after([](Bytes& b) { set(b, 8, 3, 4); }) == Exit::corrupt);                 // a newer version
   CHECK(status_after([](Bytes& b) { set(b, 12, UINT32_MAX, 4); }) == Exit::corrupt);       // processes
   CHECK(status_after([](Bytes& b) { set(b, 16, UINT64_MAX / 40, 8); }) == Exit::corrupt);  // chunks
   CHECK(status_after([](Bytes& b) { set(b, 24, UINT64_MAX / 16, 8); }) == Exit::corrupt);  // runs

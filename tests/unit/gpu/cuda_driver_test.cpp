@@ -20,6 +20,7 @@
 #if CUDA_VERSION >= 13000
 namespace types = coldstart::cuda;
 static_assert(sizeof(types::Uuid) == sizeof(CUuuid));
+static_assert(sizeof(types::IpcHandle) == sizeof(CUipcMemHandle));
 static_assert(sizeof(types::LockArgs) == sizeof(CUcheckpointLockArgs));
 static_assert(sizeof(types::CheckpointArgs) == sizeof(CUcheckpointCheckpointArgs));
 static_assert(sizeof(types::GpuPair) == sizeof(CUcheckpointGpuPair));

@@ -2,6 +2,7 @@
 // Against the fake driver, whose streams copy in threads of their own.
 #include "core/gpu/refill.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -112,6 +113,35 @@ TEST_CASE("what a reader or the driver throws ends it; a flipped bit is found; i
   options.buffer_bytes = piece_bytes;
   cancel.cancel();
   CHECK_THROWS_AS(refill(device, numbered(memory.at()), options, cancel), Error);
+}
+
+TEST_CASE("a comparison tells which pieces differ, and changes nothing") {
+  Fake fake;
+  CudaDriver driver;
+  driver.init();
+  const CudaDevice device(driver, 0);
+  const DeviceBuffer memory(device, pieces * piece_bytes);
+  const CancelToken cancel;
+  RefillOptions options;
+  options.buffer_bytes = piece_bytes;
+  const auto list = numbered(memory.at());
+  refill(device, list, options, cancel);
+  std::vector<size_t> different;
+  const auto note = [&](size_t piece) { different.push_back(piece); };
+  CHECK(compare(device, list, options, cancel, note).bytes == refill(device, list, options, cancel).bytes);
+  CHECK(different.empty());
+  const std::byte other{255};
+  for (const size_t i : {7U, 150U}) {
+    device.copy_in(list[i].target + list[i].bytes - 1, &other, 1, nullptr);
+    // Behind its end: no part of it.
+    device.copy_in(list[i + 1].target + list[i + 1].bytes, &other, 1, nullptr);
+  }
+  compare(device, list, options, cancel, note);
+  std::sort(different.begin(), different.end());
+  CHECK(different == std::vector<size_t>{7, 150});
+  different.clear();
+  compare(device, list, options, cancel, note);
+  CHECK(different.size() == 2);
 }
 
 TEST_CASE("the health of a GPU: what it tells, and whether it computes") {
