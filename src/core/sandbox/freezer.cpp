@@ -65,6 +65,12 @@ bool is_stopped(pid_t pid) {
   return state.empty() || std::string_view("TtZXD").find(state[0]) != std::string_view::npos;
 }
 
+/// Of one that has ended and only waits for its parent: a control group takes it, but does not list it.
+bool has_ended(pid_t pid) {
+  const std::string state = status_field(pid, "State");
+  return state.empty() || state[0] == 'Z' || state[0] == 'X';
+}
+
 void send(int pidfd, int signal) {
   if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) != 0 && errno != ESRCH)
     throw Error::sys("cannot signal a process");
@@ -120,7 +126,7 @@ bool Freezer::take_in() {
   for (pid_t pid = 0; in >> pid;) there.insert(pid);
   bool found = false;
   for (const pid_t pid : processes()) {
-    if (there.contains(pid)) continue;
+    if (there.contains(pid) || has_ended(pid)) continue;
     const std::string text = std::to_string(pid);
     if (::write(procs_file_.get(), text.data(), text.size()) >= 0)
       found = true;
@@ -131,9 +137,9 @@ bool Freezer::take_in() {
 }
 
 void Freezer::freeze_group() {
-  while (take_in()) continue;  // children of what was taken in are in it from their birth
-  write_word(freeze_file_.get(), "1");
   const auto deadline = Clock::now() + patience;
+  while (take_in() && Clock::now() < deadline) continue;  // children of what is in it are in it from birth
+  write_word(freeze_file_.get(), "1");
   while (!says_frozen(events_file_.get())) {
     if (Clock::now() > deadline) {
       write_word(freeze_file_.get(), "0");
