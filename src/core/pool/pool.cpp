@@ -336,6 +336,8 @@ size_t Pool::wanted() {
 void Pool::refill() {
   totals_.wanted = totals_.draining ? 0 : wanted();
   no_memory_ = false;
+  // What is being claimed has the machine to itself, unless others wait.
+  if (!starting_.empty() && waiting_.empty()) return;
   while (!totals_.draining && world_.now() >= not_before_) {
     const size_t warming = count(State::warming);
     const size_t there = warming + count(State::idle) + count(State::checking) + count(State::taking_back);
