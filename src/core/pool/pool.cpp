@@ -280,7 +280,7 @@ void Pool::expire() {
 }
 
 std::string Pool::why_empty() const {
-  if (no_memory_) return "the host has no memory for another one";
+  if (no_memory_) return "there is no memory for another one";
   if (failures_in_a_row_ > 0) return totals_.last_failure;
   return fmt::format("{} claims wait, {} slots are being made", waiting_.size() + 1, count(State::warming));
 }
@@ -457,7 +457,7 @@ PoolStatus Pool::status() const {
   s.ending = count(State::ending);
   s.waiting = waiting_.size();
   if (failures_in_a_row_ == 0) s.last_failure.clear();
-  if (no_memory_) s.last_failure = "the host has no memory for another slot";
+  if (no_memory_) s.last_failure = "there is no memory for another slot";
   for (const auto& [number, entry] : entries_)
     if (entry.state == State::claimed) s.leases.push_back(entry.lease);
   return s;

@@ -8,7 +8,6 @@
 #include <fstream>
 #include <optional>
 #include <set>
-#include <sstream>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/control_group.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
@@ -29,24 +29,6 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::seconds patience(5);
-
-/// Our own control group of version 2; none if there is no such file system.
-std::optional<fs::path> own_group() {
-  std::ifstream mounts("/proc/self/mountinfo");
-  std::optional<fs::path> where;
-  for (std::string line; std::getline(mounts, line);) {
-    const size_t dash = line.find(" - cgroup2 ");
-    if (dash == std::string::npos) continue;
-    std::istringstream words(line);
-    std::string word;
-    for (int i = 0; i < 5; ++i) words >> word;  // the mount point
-    where = word;
-  }
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; where && std::getline(groups, line);)
-    if (line.starts_with("0::/")) return *where / line.substr(4);
-  return std::nullopt;
-}
 
 void write_word(int fd, const std::string& word) {
   if (::write(fd, word.data(), word.size()) < 0) throw Error::sys("cannot write to a control group");
@@ -94,9 +76,9 @@ Freezer::~Freezer() {
 }
 
 bool Freezer::make_group() {
-  const auto parent = own_group();
+  const auto parent = own_control_group();
   if (!parent) return false;
-  const fs::path group = *parent / name_;
+  const fs::path group = parent->folder / name_;
   if (::mkdir(group.c_str(), 0755) != 0 && errno != EEXIST) return false;
   group_ = group;
   try {
@@ -199,10 +181,11 @@ void Freezer::thaw() {
 
 void Freezer::remove_group(const std::string& name) noexcept {
   try {
-    const auto parent = own_group();
+    const auto parent = own_control_group();
     if (!parent) return;
     // What a killed supervisor leaves is killed by the kernel, and takes a moment to be gone.
-    for (int tries = 0; tries < 100 && ::rmdir((*parent / name).c_str()) != 0 && errno == EBUSY; ++tries)
+    for (int tries = 0; tries < 100 && ::rmdir((parent->folder / name).c_str()) != 0 && errno == EBUSY;
+         ++tries)
       ::poll(nullptr, 0, 20);
   } catch (const std::exception& e) {
     log::debug("cannot remove the control group {}: {}", name, e.what());

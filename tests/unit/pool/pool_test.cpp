@@ -319,7 +319,7 @@ TEST_CASE("no slot is made where there is no memory for it, and the reason is to
   bench.memory = uint64_t{1} << 29;
   const ClaimAnswer answer = bench.claim({1, 0, LeaseEnd::end});
   REQUIRE(answer.error);
-  CHECK(answer.error->message() == "no slot became idle within 1 s: the host has no memory for another one");
+  CHECK(answer.error->message() == "no slot became idle within 1 s: there is no memory for another one");
   CHECK(bench.world.made == 0);
   bench.memory = uint64_t{1} << 40;
   bench.pass(1);
