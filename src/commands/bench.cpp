@@ -265,7 +265,9 @@ void add_bench(CLI::App& app, Session& session) {
   command->add_option("--size", arguments->input.made_up_bytes, "Of the made-up tree (default 64M)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("BYTES");
-  command->add_option("--snapshot", arguments->snapshot, "What criu.*, memory, gpu.restore and pool.claim work on")
+  command
+      ->add_option("--snapshot", arguments->snapshot,
+                   "What criu.*, memory, gpu.restore and pool.claim work on")
       ->type_name("SNAPSHOT");
   add_request(*command, arguments->start);
   arguments->place.add_surroundings(*command);
