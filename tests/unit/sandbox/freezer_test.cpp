@@ -94,5 +94,9 @@ TEST_CASE("what has ended, but was not waited for, holds nobody up") {
     CHECK(busy.hear().empty());
     freezer.thaw();
     CHECK(busy.hears_both());
+    kill_tree(busy.shell.pid());  // before the freezer goes, so that its group is empty
+    busy.shell.wait();
+    busy.shell = Child();
   }
+  Freezer::remove_group("coldstart-unit-e" + std::to_string(::getpid()));
 }
