@@ -167,7 +167,7 @@ void cold_start(Session& session, ColdStartArguments arguments) {
 }
 
 void list_stages(Session& session) {
-  constexpr const char* needs[] = {"", "a tree", "a snapshot"};
+  constexpr const char* needs[] = {"", "a tree", "a snapshot", "a GPU snapshot"};
   std::vector<std::vector<std::string>> rows;
   OrderedJson all = OrderedJson::array();
   for (const StageBench& s : stage_benches()) {
@@ -197,13 +197,14 @@ void stages(Session& session, StageArguments arguments) {
     arguments.input.snapshot = arguments.start;
   }
   for (const StageBench* stage : chosen)
-    if (stage->needs == StageBench::Needs::snapshot && !arguments.input.snapshot)
+    if (stage->needs >= StageBench::Needs::snapshot && !arguments.input.snapshot)
       throw Error::usage(fmt::format("the stage {} needs a snapshot", stage->name), "--snapshot NAME");
   // So that no mount of ours is left, whatever ends us.
   if (::geteuid() == 0) own_mount_namespace();
   Replicas replicas(store->root());
   BenchReport report;
   Fixtures fixtures(store, replicas, arguments.input, session.operation());
+  for (const StageBench* stage : chosen) require_measurable(*stage, fixtures);
   for (const StageBench* stage : chosen)
     for (BenchPart& part : run_stage(*stage, fixtures, arguments.report.runs, session.operation()))
       report.parts.push_back(std::move(part));
@@ -264,7 +265,9 @@ void add_bench(CLI::App& app, Session& session) {
   command->add_option("--size", arguments->input.made_up_bytes, "Of the made-up tree (default 64M)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("BYTES");
-  command->add_option("--snapshot", arguments->snapshot, "What criu.* and memory work on")
+  command
+      ->add_option("--snapshot", arguments->snapshot,
+                   "What criu.*, memory, gpu.restore and pool.claim work on")
       ->type_name("SNAPSHOT");
   add_request(*command, arguments->start);
   arguments->place.add_surroundings(*command);

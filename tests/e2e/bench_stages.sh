@@ -30,12 +30,17 @@ assert_contains "$err" "skipped: tar.zst: zstd is not installed"
 
 port=$(free_port)
 coldstart snapshot -t t "${servers[@]}" --net private --ready "http://127.0.0.1:$port/" -- python3 -m http.server --directory /mnt "$port" >/dev/null
-assert_status 0 coldstart --json bench criu.dump criu.restore memory --snapshot t --bind "$SERVERS:/mnt:ro" -r 1 -w 0
-assert_eq "$(jq -c '[.results[].stage] | unique' <<<"$out")" '["criu.dump","criu.restore","memory","memory-alone"]'
+assert_status 0 coldstart --json bench criu.dump criu.restore memory pool.claim --snapshot t --bind "$SERVERS:/mnt:ro" -r 1 -w 0
+assert_eq "$(jq -c '[.results[].stage] | unique' <<<"$out")" '["criu.dump","criu.restore","memory","memory-alone","pool.claim"]'
 assert_eq "$(jq '[.results[] | select(.seconds.median <= 0)] | length' <<<"$out")" 0 "stages that took no time"
+median() { jq --arg n "$1" '.results[] | select(.stage == "pool.claim" and .name == $n).seconds.median' <<<"$out"; }
+frozen=$(median "coldstart frozen") slot=$(median "coldstart slot") none=$(median "coldstart restore")
+jq -ne "$frozen < $slot and $slot < $none" >/dev/null || fail "claims: frozen $frozen s, slot $slot s, restore $none s"
 
 assert_status 2 coldstart bench memory
 assert_contains "$err" "--snapshot"
+assert_status 2 coldstart bench pool.claim gpu.restore --snapshot t --bind "$SERVERS:/mnt:ro"
+assert_contains "$err" "needs a snapshot with GPU state, which 't' has not"
 assert_status 2 coldstart bench image.pakc
 assert_contains "$err" "image.pack"
 assert_nothing_left

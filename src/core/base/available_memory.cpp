@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "core/base/control_group.h"
+
 namespace coldstart {
 
 namespace fs = std::filesystem;
@@ -25,36 +27,29 @@ std::optional<uint64_t> number_in(const fs::path& file, const std::string& name)
   return std::nullopt;
 }
 
-/// What the limit of one control group leaves; nothing if it has none.
+/// What the limits of one control group leave; nothing if it has none. Past memory.max its processes are
+/// killed, past memory.high they are held up.
 std::optional<uint64_t> left_in(const fs::path& group) {
-  const auto limit = number_in(group / "memory.max", "");
   const auto used = number_in(group / "memory.current", "");
-  if (!limit || !used) return std::nullopt;
+  const uint64_t limit = std::min(number_in(group / "memory.max", "").value_or(UINT64_MAX),
+                                  number_in(group / "memory.high", "").value_or(UINT64_MAX));
+  if (limit == UINT64_MAX || !used) return std::nullopt;
   // The page cache counts, but goes when memory is wanted.
   const uint64_t cache = number_in(group / "memory.stat", "inactive_file ").value_or(0) +
                          number_in(group / "memory.stat", "active_file ").value_or(0);
-  return *limit - std::min(*limit, *used - std::min(*used, cache));
-}
-
-/// Our control group (version 2) as a folder; empty if there is none.
-fs::path control_group() {
-  std::ifstream in("/proc/self/cgroup");
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with("0::/")) return fs::path("/sys/fs/cgroup") / line.substr(4);
-  return {};
+  return limit - std::min(limit, *used - std::min(*used, cache));
 }
 
 }  // namespace
 
-uint64_t available_memory() {
-  uint64_t bytes = number_in("/proc/meminfo", "MemAvailable:").value_or(0) << 10;
-  const fs::path top = "/sys/fs/cgroup";
-  for (fs::path group = control_group(); group.has_relative_path() && group != group.root_path();
-       group = group.parent_path()) {
+uint64_t available_memory(const fs::path& root) {
+  uint64_t bytes = number_in(root / "proc/meminfo", "MemAvailable:").value_or(0) << 10;
+  const auto own = own_control_group(root);
+  if (!own) return bytes;
+  for (fs::path group = own->folder;; group = group.parent_path()) {
     if (const auto left = left_in(group)) bytes = std::min(bytes, *left);
-    if (group == top) break;
+    if (group == own->top || !group.has_relative_path()) return bytes;
   }
-  return bytes;
 }
 
 }  // namespace coldstart

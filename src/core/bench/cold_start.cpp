@@ -6,21 +6,25 @@
 #include <fmt/format.h>
 
 #include "core/image/image.h"
-#include "core/pipeline/restore.h"
 
 namespace coldstart {
+
+RestoreRequest restore_request(const SnapshotStart& start, const std::string& memory) {
+  RestoreRequest request;
+  request.source = start.snapshot;
+  request.memory = memory;
+  request.net = start.net;
+  request.binds = start.binds;
+  return request;
+}
 
 SnapshotCases::SnapshotCases(const std::shared_ptr<Store>& store, Replicas& replicas,
                              const SnapshotStart& start, Operation& op)
     : store_(store), replicas_(replicas), start_(start), op_(op) {}
 
 ReplicaCase SnapshotCases::base(const std::string& name, const std::string& memory, bool plain_criu) const {
-  RestoreRequest request;
-  request.source = start_.snapshot;
-  request.memory = memory;
+  RestoreRequest request = restore_request(start_, memory);
   request.plain_criu = plain_criu;
-  request.net = start_.net;
-  request.binds = start_.binds;
   request.ready = Readiness();  // the first answer is the readiness that counts
   ReplicaCase result;
   result.name = name;

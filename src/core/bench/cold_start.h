@@ -11,6 +11,7 @@
 
 #include "core/bench/replica_case.h"
 #include "core/bench/report.h"
+#include "core/pipeline/restore.h"
 #include "core/store/store.h"
 
 namespace coldstart {
@@ -26,6 +27,9 @@ struct SnapshotStart {
   unsigned replicas = 1;        ///< started at once; more than one need a network each
   std::chrono::milliseconds timeout = std::chrono::minutes(10);  ///< for one run
 };
+
+/// How it is asked for; the replica is ready when the snapshot's readiness holds.
+RestoreRequest restore_request(const SnapshotStart& start, const std::string& memory);
 
 /// Makes cases that start a snapshot's server. All cases of one object must give the same answer.
 class SnapshotCases {

@@ -87,9 +87,9 @@ const SnapshotCases& Fixtures::snapshot_cases() {
   return *snapshot_cases_;
 }
 
-std::map<std::string, double> Fixtures::parameters() const {
+std::map<std::string, double> Fixtures::parameters() {
   std::map<std::string, double> parameters;
-  if (snapshot_cases_) parameters = snapshot_cases_->parameters();
+  if (input_.snapshot) parameters = snapshot_cases().parameters();
   if (image_) {
     const ImageManifest manifest = read_image_manifest(*image_->store, image_->digest);
     parameters["image_bytes"] = static_cast<double>(manifest.bytes);

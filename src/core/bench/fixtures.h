@@ -50,8 +50,8 @@ class Fixtures {
   /// For what is timed: cancelled as `op` is, but it shows nothing and records nothing.
   Operation& quiet() { return quiet_; }
   const CancelToken& cancel() const { return op_.cancel; }
-  /// For BenchReport::parameters: of what was used.
-  std::map<std::string, double> parameters() const;
+  /// For BenchReport::parameters: of the snapshot, if there is one, and of the image, if it was used.
+  std::map<std::string, double> parameters();
 
  private:
   template <class Work>

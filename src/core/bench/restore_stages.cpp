@@ -6,7 +6,6 @@
 #include "core/bench/tools.h"
 #include "core/checkpoint/manifest.h"
 #include "core/memory/host_support.h"
-#include "core/pipeline/restore.h"
 #include "core/pipeline/snapshot.h"
 
 namespace coldstart {
@@ -20,12 +19,8 @@ class Subject {
 
   void restore() {
     if (front_) return;
-    RestoreRequest request;
-    request.source = f_.snapshot().snapshot;
-    request.memory = "eager";
-    request.net = f_.snapshot().net;
-    request.binds = f_.snapshot().binds;
-    ReplicaSpec spec = restore_spec(*f_.store(), f_.snapshot().digest, request);
+    ReplicaSpec spec =
+        restore_spec(*f_.store(), f_.snapshot().digest, restore_request(f_.snapshot(), "eager"));
     front_.emplace(f_.replicas(), spec);
     front_->wait_ready(f_.cancel());
     subject_ = {front_->pid(), f_.store()->root() / "replicas" / front_->id(), spec, {}};

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/checkpoint/manifest.h"
+#include "core/gpu/cuda_driver.h"
 
 namespace coldstart {
 
@@ -32,7 +34,24 @@ constexpr std::array stages = {
                criu_restore_cases},
     StageBench{"memory", "from the request to restore until the first right answer",
                "plain CRIU, CRIU's lazy-pages", Needs::snapshot, true, memory_cases, true},
+    StageBench{"gpu.restore", "until checkpointed processes ran on with their device memory",
+               "cuda-checkpoint", Needs::gpu_snapshot, true, gpu_restore_cases},
+    StageBench{"pool.claim", "from the claim of a slot until its replica was ready", "coldstart restore",
+               Needs::snapshot, true, pool_claim_cases},
 };
+
+/// Of a snapshot without GPU state, or a host without a driver, nothing can be measured.
+void require_gpu(const StageBench& stage, const Fixtures& fixtures) {
+  if (read_snapshot_manifest(*fixtures.store(), fixtures.snapshot().digest).gpu.is_null())
+    throw Error::usage(fmt::format("the stage {} needs a snapshot with GPU state, which '{}' has not",
+                                   stage.name, fixtures.snapshot().snapshot),
+                       "--snapshot NAME, of a server that uses a GPU");
+  try {
+    CudaDriver().require_checkpoints();
+  } catch (const Error& e) {
+    throw Error::missing(fmt::format("the stage {} needs a GPU: {}", stage.name, e.message()), e.hint());
+  }
+}
 
 }  // namespace
 
@@ -49,10 +68,14 @@ const StageBench& stage_bench(const std::string& name) {
   throw Error::usage(fmt::format("there is no stage '{}'", name), "stages are " + names);
 }
 
-std::vector<BenchPart> run_stage(const StageBench& stage, Fixtures& fixtures, const RunOptions& options,
-                                 Operation& op) {
+void require_measurable(const StageBench& stage, const Fixtures& fixtures) {
   if (stage.as_root && ::geteuid() != 0)
     throw Error::missing(fmt::format("the stage {} needs root", stage.name), "run it as root");
+  if (stage.needs == Needs::gpu_snapshot) require_gpu(stage, fixtures);
+}
+
+std::vector<BenchPart> run_stage(const StageBench& stage, Fixtures& fixtures, const RunOptions& options,
+                                 Operation& op) {
   BenchPart part{stage.name, stage.what, {}, {}};
   const std::vector<Case> cases = stage.cases(fixtures, part);
   part.series = run_paired(stage.name, cases, options, op);

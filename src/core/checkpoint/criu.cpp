@@ -199,39 +199,69 @@ void criu_dump(const CriuProgram& criu, const DumpOptions& options, const StartI
   worker.finish();
 }
 
-Child criu_restore(const CriuProgram& criu, const RestoreOptions& options, const StartInside& start,
-                   const CriuNotify& notify, CancelToken& cancel) {
-  criu::Request request = request_of(criu::RESTORE, options);
-  criu::Options& o = *request.mutable_opts();
-  o.set_rst_sibling(true);
-  o.set_lazy_pages(options.lazy_pages);
-  std::vector<int> inherited;
-  for (const auto& [key, fd] : options.inherit) {
-    criu::InheritFd& entry = *o.add_inherit_fd();
-    entry.set_key(key);
-    entry.set_fd(CriuWorker::first_inherited + static_cast<int>(inherited.size()));
-    inherited.push_back(fd);
+struct CriuRestore::Impl {
+  Impl(const CriuProgram& criu, const RestoreOptions& options, const StartInside& start)
+      : kernel_facts(options.kernel_facts),
+        request(request_of(criu::RESTORE, options)),
+        pids(pids_of(options.images)),
+        root(pids.root),
+        worker(criu, options, start, inherit(options), pids.free) {
+    root.expect_beside(worker.pid());
   }
 
-  const Pids pids = pids_of(options.images);
-  RestoredRoot root(pids.root);
-  CriuWorker worker(criu, options, start, inherited, pids.free);
-  root.expect_beside(worker.pid());
-  const auto restore = [&] {
+  /// Puts them in the request; gives ours in the order of the numbers that they get.
+  std::vector<int> inherit(const RestoreOptions& options) {
+    criu::Options& o = *request.mutable_opts();
+    o.set_rst_sibling(true);
+    o.set_lazy_pages(options.lazy_pages);
+    std::vector<int> inherited;
+    for (const auto& [key, fd] : options.inherit) {
+      criu::InheritFd& entry = *o.add_inherit_fd();
+      entry.set_key(key);
+      entry.set_fd(CriuWorker::first_inherited + static_cast<int>(inherited.size()));
+      inherited.push_back(fd);
+    }
+    return inherited;
+  }
+
+  const Bytes kernel_facts;
+  criu::Request request;
+  const Pids pids;
+  RestoredRoot root;
+  CriuWorker worker;
+};
+
+CriuRestore::CriuRestore(const CriuProgram& criu, const RestoreOptions& options, const StartInside& start)
+    : impl_(std::make_unique<Impl>(criu, options, start)) {}
+
+CriuRestore::~CriuRestore() = default;
+
+int CriuRestore::pidfd() const {
+  return impl_->worker.pidfd();
+}
+
+Child CriuRestore::restore(const CriuNotify& notify, CancelToken& cancel) {
+  Impl& i = *impl_;
+  const auto restored = [&] {
     try {
       // From "pre-resume" on CRIU resumes what it restored even if told that something failed.
       return converse(
-          worker, request, options.kernel_facts, notify, [&] { root.kill(); }, &cancel);
+          i.worker, i.request, i.kernel_facts, notify, [&] { i.root.kill(); }, &cancel);
     } catch (...) {
-      root.kill();  // before the worker ends: what it traces would run on then
+      i.root.kill();  // before the worker ends: what it traces would run on then
       throw;
     }
   };
-  const criu::Response response = restore();
-  if (!response.success()) throw worker.failure("cannot restore");
-  Child restored = root.take();
-  worker.finish();
-  return restored;
+  const criu::Response response = restored();
+  if (!response.success()) throw i.worker.failure("cannot restore");
+  Child root = i.root.take();
+  i.worker.finish();
+  return root;
+}
+
+Child criu_restore(const CriuProgram& criu, const RestoreOptions& options, const StartInside& start,
+                   const CriuNotify& notify, CancelToken& cancel) {
+  return CriuRestore(criu, options, start).restore(notify, cancel);
 }
 
 }  // namespace coldstart

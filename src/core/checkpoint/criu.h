@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -70,9 +71,27 @@ struct RestoreOptions : CriuOptions {
 void criu_dump(const CriuProgram& criu, const DumpOptions& options, const StartInside& start,
                const CriuNotify& notify, CancelToken& cancel);
 
-/// Restores the tree into the namespaces that `start` starts in; they should hold nothing else. Gives the
-/// root of the tree: a child of ours, as the processes that the sandbox starts are. After a failure or a
-/// cancellation parts of the tree may be there; destroy the sandbox.
+/// A restore that can begin at once: CRIU is started in the namespaces that `start` starts in, which should
+/// hold nothing else, and waits, for as long as it may take. One thread. Destroyed before restore(): CRIU is
+/// gone, and nothing was restored.
+class CriuRestore {
+ public:
+  CriuRestore(const CriuProgram& criu, const RestoreOptions& options, const StartInside& start);
+  CriuRestore(const CriuRestore&) = delete;
+  CriuRestore& operator=(const CriuRestore&) = delete;
+  ~CriuRestore();
+  /// Readable once CRIU has ended, which it should not before restore(): for poll(2).
+  int pidfd() const;
+  /// Restores the tree, once. Gives its root: a child of ours, as the processes that the sandbox starts are.
+  /// After a failure or a cancellation parts of the tree may be there; destroy this, then the sandbox.
+  Child restore(const CriuNotify& notify, CancelToken& cancel);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The same in one go.
 Child criu_restore(const CriuProgram& criu, const RestoreOptions& options, const StartInside& start,
                    const CriuNotify& notify, CancelToken& cancel);
 

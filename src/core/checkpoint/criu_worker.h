@@ -28,6 +28,8 @@ class CriuWorker {
 
   /// As seen by us.
   pid_t pid() const { return child_.pid(); }
+  /// Readable once it has ended: for poll(2).
+  int pidfd() const { return child_.pidfd(); }
 
   /// Sends the request.
   void send(const criu::Request& request);

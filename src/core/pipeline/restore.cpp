@@ -130,6 +130,23 @@ class SocketRemover {
 
 }  // namespace
 
+/// What CRIU needs until it has restored, and CRIU itself. It goes in the reverse order.
+struct RestoreLauncher::StandBy {
+  StandBy(const fs::path& store, const fs::path& work)
+      : criu(CriuHere::find(store)), socket(work / "lazy-pages.socket") {
+    nobody.write.reset();
+  }
+  const CriuHere criu;
+  Pipe nobody = make_pipe();
+  SocketRemover socket;
+  std::optional<WholeImages> whole;
+  std::optional<FilesAhead> ahead;
+  std::optional<CriuRestore> restore;
+};
+
+RestoreLauncher::RestoreLauncher() = default;
+RestoreLauncher::~RestoreLauncher() = default;
+
 ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequest& request) {
   const SnapshotManifest manifest = read_snapshot_manifest(store, snapshot);
   require_compatible(manifest.host, HostFacts::here(CriuProgram::find().version()));
@@ -227,46 +244,57 @@ void RestoreLauncher::serve_memory(RestoreOptions& options, const Sandbox& sandb
   memory_.emplace(server);
 }
 
-Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
-  const auto began = Clock::now();
-  std::optional<FilesAhead> ahead;
-  if (context.spec.image && !plain_) ahead.emplace(files_->path(), image_);
+void RestoreLauncher::stand_by(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
+  auto ready = std::make_unique<StandBy>(store_->root(), context.folder);
+  if (context.spec.image && !plain_) ready->ahead.emplace(files_->path(), image_);
   for (const auto& [where, tree] : manifest_.trees)
     if (where != "/")
       unpack_tree(*store_, tree, sandbox.root() / fs::path(where).relative_path(), context.op);
 
-  put_sign(sandbox, context.spec, digest_of(context.spec));
-  const CriuHere criu = CriuHere::find(store_->root());
   RestoreOptions options;
   options.images = files_->path();
   options.work = context.folder;
   options.log = context.folder / "criu-restore.log";
-  options.kernel_facts = criu.kernel_facts;
+  options.kernel_facts = ready->criu.kernel_facts;
   options.files_never_change = manifest_.image.has_value() && !plain_;
   options.tcp_close = manifest_.tcp == TcpPolicy::close;
   options.tcp_established = manifest_.tcp == TcpPolicy::established;
-  std::optional<WholeImages> whole;
   if (mode_ == MemoryMode::eager || plain_) {
-    whole.emplace(store_, manifest_, files_->path(), context.op.cancel);
-    options.images = whole->path();
+    ready->whole.emplace(store_, manifest_, files_->path(), context.op.cancel);
+    options.images = ready->whole->path();
   }
-  Pipe nobody = make_pipe();
-  nobody.write.reset();
-  options.inherit = inherited(manifest_.stdio, stdio, nobody);
-  const SocketRemover no_socket_stays(options.work / "lazy-pages.socket");
+  options.inherit = inherited(manifest_.stdio, stdio, ready->nobody);
   if (plain_ && mode_ != MemoryMode::eager) {
     options.lazy_pages = true;
-    criu_pages_.emplace(criu.program, options.images, options.work);
+    criu_pages_.emplace(ready->criu.program, options.images, options.work);
   } else if (mode_ != MemoryMode::eager) {
     serve_memory(options, sandbox, context);
   }
-  const auto at_station = [&](std::string_view station) {
-    if (copy_ && station == "pre-resume") memory_->share();
-  };
-  Child root = criu_restore(
-      criu.program, options, [&](const ProgramSpec& program) { return sandbox.start(program); }, at_station,
+  ready->restore.emplace(ready->criu.program, options,
+                         [&](const ProgramSpec& program) { return sandbox.start(program); });
+  stand_by_ = std::move(ready);
+}
+
+std::vector<int> RestoreLauncher::standing_by() const {
+  std::vector<int> all = {stand_by_->restore->pidfd()};
+  if (memory_) all.push_back(memory_->pidfd());
+  return all;
+}
+
+void RestoreLauncher::stand_down() noexcept {
+  stand_by_.reset();
+}
+
+Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
+  const auto began = Clock::now();
+  if (!stand_by_) stand_by(sandbox, stdio, context);
+  put_sign(sandbox, context.spec, digest_of(context.spec));
+  Child root = stand_by_->restore->restore(
+      [&](std::string_view station) {
+        if (copy_ && station == "pre-resume") memory_->share();
+      },
       context.op.cancel);
-  ahead.reset();
+  stand_by_.reset();
   if (mode_ == MemoryMode::eager) files_.reset();
   context.report("criu.restore", began, seconds_since(began), manifest_.memory_bytes);
   root_ = root.pid();

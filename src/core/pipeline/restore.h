@@ -47,11 +47,18 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
 class RestoreLauncher final : public Launcher {
  public:
   /// The spec's `launch` must be as restore_spec() made it.
+  RestoreLauncher();
+  ~RestoreLauncher() override;
   void prepare(SandboxOptions& options, LaunchContext& context) override;
+  /// CRIU is started inside and the page server listens: launch() has but to say so.
+  void stand_by(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) override;
+  std::vector<int> standing_by() const override;
   Child launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) override;
   void ready(LaunchContext& context) override;
+  void stand_down() noexcept override;
 
  private:
+  struct StandBy;
   void serve_memory(RestoreOptions& options, const Sandbox& sandbox, const LaunchContext& context);
   void ask_inside(const std::string& what, const std::string& request, LaunchContext& context) const;
   void share_memory(const ReplicaSpec& spec);
@@ -70,6 +77,7 @@ class RestoreLauncher final : public Launcher {
   bool plain_ = false;
   std::optional<CriuPageServer> criu_pages_;
   std::optional<MemoryServer> memory_;  // not eager: its end is the end of what still waits for memory
+  std::unique_ptr<StandBy> stand_by_;   // until launch() is done
 };
 
 }  // namespace coldstart

@@ -148,6 +148,7 @@ class Pool {
   size_t count(State state) const;
   Number find_lease(const std::string& id) const;
   std::string why_empty() const;
+  static std::string what_of(const std::exception_ptr& failure);
 
   const PoolOptions options_;
   const PoolWorld world_;

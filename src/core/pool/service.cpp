@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include "core/base/files.h"
+#include "core/base/available_memory.h"
 #include "core/base/log.h"
 #include "core/pool/api.h"
 #include "core/pool/background.h"
@@ -23,14 +23,6 @@ constexpr std::chrono::milliseconds between_steps(100);
 
 double monotonic() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-/// What the kernel says can be had without swapping.
-uint64_t available_memory() {
-  const std::string text = read_text("/proc/meminfo");
-  const size_t at = text.find("MemAvailable:");
-  if (at == std::string::npos) return UINT64_MAX;
-  return std::stoull(text.substr(at + 13)) * 1024;
 }
 
 /// A claim costs descriptors, and so does a slot.
@@ -73,7 +65,7 @@ class Service {
     return {[this](Kind kind, auto work, auto done) {
               background_.run(static_cast<int>(kind), std::move(work), std::move(done));
             },
-            monotonic, available_memory, options_.make, options_.find};
+            monotonic, [] { return available_memory(); }, options_.make, options_.find};
   }
 
   void step() {

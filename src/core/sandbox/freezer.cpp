@@ -8,7 +8,6 @@
 #include <fstream>
 #include <optional>
 #include <set>
-#include <sstream>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/control_group.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
@@ -29,24 +29,6 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::seconds patience(5);
-
-/// Our own control group of version 2; none if there is no such file system.
-std::optional<fs::path> own_group() {
-  std::ifstream mounts("/proc/self/mountinfo");
-  std::optional<fs::path> where;
-  for (std::string line; std::getline(mounts, line);) {
-    const size_t dash = line.find(" - cgroup2 ");
-    if (dash == std::string::npos) continue;
-    std::istringstream words(line);
-    std::string word;
-    for (int i = 0; i < 5; ++i) words >> word;  // the mount point
-    where = word;
-  }
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; where && std::getline(groups, line);)
-    if (line.starts_with("0::/")) return *where / line.substr(4);
-  return std::nullopt;
-}
 
 void write_word(int fd, const std::string& word) {
   if (::write(fd, word.data(), word.size()) < 0) throw Error::sys("cannot write to a control group");
@@ -63,6 +45,12 @@ bool says_frozen(int events) {
 bool is_stopped(pid_t pid) {
   const std::string state = status_field(pid, "State");
   return state.empty() || std::string_view("TtZXD").find(state[0]) != std::string_view::npos;
+}
+
+/// Of one that has ended and only waits for its parent: a control group takes it, but does not list it.
+bool has_ended(pid_t pid) {
+  const std::string state = status_field(pid, "State");
+  return state.empty() || state[0] == 'Z' || state[0] == 'X';
 }
 
 void send(int pidfd, int signal) {
@@ -88,9 +76,9 @@ Freezer::~Freezer() {
 }
 
 bool Freezer::make_group() {
-  const auto parent = own_group();
+  const auto parent = own_control_group();
   if (!parent) return false;
-  const fs::path group = *parent / name_;
+  const fs::path group = parent->folder / name_;
   if (::mkdir(group.c_str(), 0755) != 0 && errno != EEXIST) return false;
   group_ = group;
   try {
@@ -120,7 +108,7 @@ bool Freezer::take_in() {
   for (pid_t pid = 0; in >> pid;) there.insert(pid);
   bool found = false;
   for (const pid_t pid : processes()) {
-    if (there.contains(pid)) continue;
+    if (there.contains(pid) || has_ended(pid)) continue;
     const std::string text = std::to_string(pid);
     if (::write(procs_file_.get(), text.data(), text.size()) >= 0)
       found = true;
@@ -131,9 +119,9 @@ bool Freezer::take_in() {
 }
 
 void Freezer::freeze_group() {
-  while (take_in()) continue;  // children of what was taken in are in it from their birth
-  write_word(freeze_file_.get(), "1");
   const auto deadline = Clock::now() + patience;
+  while (take_in() && Clock::now() < deadline) continue;  // children of what is in it are in it from birth
+  write_word(freeze_file_.get(), "1");
   while (!says_frozen(events_file_.get())) {
     if (Clock::now() > deadline) {
       write_word(freeze_file_.get(), "0");
@@ -193,10 +181,11 @@ void Freezer::thaw() {
 
 void Freezer::remove_group(const std::string& name) noexcept {
   try {
-    const auto parent = own_group();
+    const auto parent = own_control_group();
     if (!parent) return;
     // What a killed supervisor leaves is killed by the kernel, and takes a moment to be gone.
-    for (int tries = 0; tries < 100 && ::rmdir((*parent / name).c_str()) != 0 && errno == EBUSY; ++tries)
+    for (int tries = 0; tries < 100 && ::rmdir((parent->folder / name).c_str()) != 0 && errno == EBUSY;
+         ++tries)
       ::poll(nullptr, 0, 20);
   } catch (const std::exception& e) {
     log::debug("cannot remove the control group {}: {}", name, e.what());

@@ -94,11 +94,15 @@ class Life {
         out_(folder_ / "stdout.log", spec.output_to_caller ? STDOUT_FILENO : -1),
         err_(folder_ / "stderr.log", spec.output_to_caller ? STDERR_FILENO : -1) {}
   Life(const Life&) = delete;
-  ~Life() { link_.forward_signals_to(-1); }
+  ~Life() {
+    link_.forward_signals_to(-1);
+    launcher_.stand_down();
+  }
 
   ExitState live() {
     mount_image();
     make_sandbox();
+    open_stdio();
     if (spec_.launch_when_told) wait_until_told();
     launch();
     wait_ready();
@@ -132,6 +136,7 @@ class Life {
 
   void mount_image();
   void make_sandbox();
+  void open_stdio();
   void wait_until_told();
   void launch();
   void wait_ready();
@@ -152,6 +157,8 @@ class Life {
   std::optional<FuseMount> image_;
   Child image_server_;
   OutputPump out_, err_;
+  std::optional<CurlAhead> curl_ahead_;
+  Stdio stdio_;  // until the main process has it
   std::optional<Freezer> freezer_;
   std::optional<Sandbox> sandbox_;
   Child main_;
@@ -181,36 +188,45 @@ void Life::make_sandbox() {
   });
 }
 
+void Life::open_stdio() {
+  if (spec_.stdin_from_caller) stdio_.in = Fd(SupervisorFds::input);
+  stdio_.out = out_.take_write_end();
+  stdio_.err = err_.take_write_end();
+  out_.start();
+  err_.start();
+  curl_ahead_.emplace(spec_.ready);
+}
+
 /// All that can be done before it is known that it is needed is done.
 void Life::wait_until_told() {
+  LaunchContext c = context();
+  launcher_.stand_by(*sandbox_, stdio_, c);
   link_.send({{"state", "prepared"}});
+  std::vector<pollfd> polls = {{link_.orders_fd(), POLLIN, 0},
+                               {op_.cancel.fd(), POLLIN, 0},
+                               {sandbox_->init_pidfd(), POLLIN, 0},
+                               {image_server_ ? image_server_.pidfd() : -1, POLLIN, 0}};
+  const size_t first_of_launcher = polls.size();
+  for (const int fd : launcher_.standing_by()) polls.push_back({fd, POLLIN, 0});
   for (;;) {
-    pollfd polls[4] = {{link_.orders_fd(), POLLIN, 0},
-                       {op_.cancel.fd(), POLLIN, 0},
-                       {sandbox_->init_pidfd(), POLLIN, 0},
-                       {image_server_ ? image_server_.pidfd() : -1, POLLIN, 0}};
-    if (::poll(polls, 4, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
+    if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
     op_.cancel.check();
     if (polls[2].revents != 0) throw Error("the sandbox's first process died");
     if (polls[3].revents != 0) lose_image();
+    for (size_t i = first_of_launcher; i < polls.size(); ++i)
+      if (polls[i].revents != 0) throw Error("a process that stood by for the launch died");
     if (polls[0].revents != 0 && link_.take_order() == "go") return;
   }
 }
 
 void Life::launch() {
-  Stdio stdio;
-  if (spec_.stdin_from_caller) stdio.in = Fd(SupervisorFds::input);
-  stdio.out = out_.take_write_end();
-  stdio.err = err_.take_write_end();
-  out_.start();
-  err_.start();
-  const CurlAhead curl_ahead(spec_.ready);
   LaunchContext c = context();
-  const auto start = [&] { main_ = launcher_.launch(*sandbox_, stdio, c); };
+  const auto start = [&] { main_ = launcher_.launch(*sandbox_, stdio_, c); };
   if (const std::string name = launcher_.stage(); !name.empty())
     stage(name, start);
   else
     start();
+  stdio_ = {};
   link_.forward_signals_to(main_.pidfd());
   record_.pid = main_.pid();
   record_.pid_started = start_time_of(main_.pid());
@@ -219,6 +235,7 @@ void Life::launch() {
   record_.state = ReplicaState::running;
   write_state(folder_, record_);
   link_.send({{"state", "running"}, {"pid", record_.pid}, {"pid_inside", record_.pid_inside}});
+  curl_ahead_.reset();
 }
 
 void Life::check_alive() {

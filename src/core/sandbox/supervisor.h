@@ -62,7 +62,8 @@ struct LaunchContext {
 };
 
 /// Where the main process comes from. The supervisor calls, in this order and from its main thread:
-/// prepare, launch, ready; what one throws undoes everything and is what the caller is told.
+/// prepare, stand_by (if the launch is to wait), launch, ready, and at the end stand_down; what one throws
+/// undoes everything and is what the caller is told.
 class Launcher {
  public:
   virtual ~Launcher() = default;
@@ -70,11 +71,18 @@ class Launcher {
   /// "upper"`, which exists (unless the root is the host's). No thread may run when it returns: the sandbox
   /// is forked from this process.
   virtual void prepare(SandboxOptions& /*options*/, LaunchContext& /*context*/) {}
+  /// Where the launch waits to be told (spec.launch_when_told): does all of it that can be done before. With
+  /// the `stdio` that launch() will get.
+  virtual void stand_by(Sandbox& /*sandbox*/, const Stdio& /*stdio*/, LaunchContext& /*context*/) {}
+  /// Descriptors, readable once what stands by is of no use any more: for poll(2).
+  virtual std::vector<int> standing_by() const { return {}; }
   /// Gives the main process: a child of this process, running inside with `stdio`. /dev/shm can be filled
   /// through sandbox.root().
   virtual Child launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) = 0;
   /// Once it is ready, before anybody is told so.
   virtual void ready(LaunchContext& /*context*/) {}
+  /// Before the sandbox goes: nothing that was started inside, other than the main process, stays.
+  virtual void stand_down() noexcept {}
   /// The name of the stage that launch() is timed as; empty: it reports its own stages.
   virtual std::string stage() const { return {}; }
 };

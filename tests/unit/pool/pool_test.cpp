@@ -21,7 +21,8 @@ struct World {
   std::set<std::string> alive, running, let_go;
   std::set<std::string> dead;  // they die when they are next asked
   bool cannot_make = false;
-  bool ill = false;  // checks fail
+  bool ill = false;            // checks fail
+  bool claims_at_once = true;  // else a claim is work
 };
 
 class FakeSlot final : public Slot {
@@ -43,7 +44,7 @@ class FakeSlot final : public Slot {
     if (world_.dead.contains(id_)) throw Error("dead");
     CHECK(world_.running.insert(id_).second);
   }
-  bool claims_at_once() const override { return true; }
+  bool claims_at_once() const override { return world_.claims_at_once; }
   void take_back(const CancelToken&) override { world_.running.erase(id_); }
   void let_go() override {
     gone_ = true;
@@ -136,6 +137,25 @@ TEST_CASE("the pool fills up, no more than it should at once, and again after ea
   CHECK(bench.pool->status().idle == 5);
   CHECK(bench.pool->status().claimed == 1);
   CHECK(bench.pool->status().hit_rate() == 1);
+}
+
+TEST_CASE("a claim that takes time has the machine to itself, unless others wait") {
+  Bench bench(sizes(1, 1));
+  bench.pass(1);
+  bench.world.claims_at_once = false;
+  int claimed = 0;
+  const auto claim = [&] {
+    bench.pool->claim({}, [&](const ClaimAnswer& a) { claimed += a.error ? 0 : 1; });
+  };
+  claim();
+  bench.pool->step();
+  CHECK(bench.jobs.size() == 1);  // the claim, and nothing is made
+  CHECK(bench.pool->status().warming == 0);
+  claim();
+  CHECK(bench.pool->status().warming == 1);
+  bench.pass(1);
+  CHECK(claimed == 2);
+  CHECK(bench.pool->status().idle == 1);
 }
 
 TEST_CASE("claims wait in order, each until its deadline") {
@@ -299,7 +319,7 @@ TEST_CASE("no slot is made where there is no memory for it, and the reason is to
   bench.memory = uint64_t{1} << 29;
   const ClaimAnswer answer = bench.claim({1, 0, LeaseEnd::end});
   REQUIRE(answer.error);
-  CHECK(answer.error->message() == "no slot became idle within 1 s: the host has no memory for another one");
+  CHECK(answer.error->message() == "no slot became idle within 1 s: there is no memory for another one");
   CHECK(bench.world.made == 0);
   bench.memory = uint64_t{1} << 40;
   bench.pass(1);

@@ -78,3 +78,25 @@ TEST_CASE("a freezer that goes lets its processes run") {
   CHECK(busy.hears_both());
   Freezer::remove_group("coldstart-unit-b" + std::to_string(::getpid()));
 }
+
+TEST_CASE("what has ended, but was not waited for, holds nobody up") {
+  for (const auto means : {Freezer::Means::automatic, Freezer::Means::signals}) {
+    Busy busy;
+    SpawnOptions options;
+    options.argv = {"true"};
+    Child ended(options);
+    Freezer freezer({ended.pid(), busy.shell.pid()}, "coldstart-unit-e" + std::to_string(::getpid()), means);
+    while (!status_field(ended.pid(), "State").starts_with("Z")) ::poll(nullptr, 0, 1);
+    const auto start = std::chrono::steady_clock::now();
+    freezer.freeze();
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(1));
+    busy.hear();
+    CHECK(busy.hear().empty());
+    freezer.thaw();
+    CHECK(busy.hears_both());
+    kill_tree(busy.shell.pid());  // before the freezer goes, so that its group is empty
+    busy.shell.wait();
+    busy.shell = Child();
+  }
+  Freezer::remove_group("coldstart-unit-e" + std::to_string(::getpid()));
+}
