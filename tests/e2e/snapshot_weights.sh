@@ -56,6 +56,20 @@ for mode in eager lazy shared; do
   coldstart stop "$id" >/dev/null
 done
 
+# Lazily from a remote: it has the image's chunks too.
+coldstart push warm "$TMP/remote" >/dev/null
+(
+  export COLDSTART_STORE=$TMP/afar
+  coldstart pull --lazy "$TMP/remote/warm:latest" -t warm >/dev/null
+  for mode in lazy shared; do
+    id=$(restored warm --memory "$mode")
+    assert_eq "$(get "$port" /)" "$want" "the weights restored by $mode from a remote"
+    coldstart stop "$id" >/dev/null
+  done
+  coldstart snapshot rm warm >/dev/null
+  coldstart store gc >/dev/null # its memory too
+)
+
 # A restored replica is snapshotted again: still nothing is stored twice.
 id=$(restored warm)
 taken=$(coldstart --json snapshot --replica "$id" -t again --weights /srv/model.safetensors)
