@@ -27,29 +27,43 @@ std::optional<uint64_t> number_in(const fs::path& file, const std::string& name)
   return std::nullopt;
 }
 
-/// What the limits of one control group leave; nothing if it has none. Past memory.max its processes are
-/// killed, past memory.high they are held up.
-std::optional<uint64_t> left_in(const fs::path& group) {
+/// Of one control group: past memory.max its processes are killed, past memory.high they are held up. The
+/// largest number if there is none.
+uint64_t limit_of(const fs::path& group) {
+  return std::min(number_in(group / "memory.max", "").value_or(UINT64_MAX),
+                  number_in(group / "memory.high", "").value_or(UINT64_MAX));
+}
+
+/// What that limit leaves.
+uint64_t left_in(const fs::path& group) {
+  const uint64_t limit = limit_of(group);
   const auto used = number_in(group / "memory.current", "");
-  const uint64_t limit = std::min(number_in(group / "memory.max", "").value_or(UINT64_MAX),
-                                  number_in(group / "memory.high", "").value_or(UINT64_MAX));
-  if (limit == UINT64_MAX || !used) return std::nullopt;
+  if (limit == UINT64_MAX || !used) return UINT64_MAX;
   // The page cache counts, but goes when memory is wanted.
   const uint64_t cache = number_in(group / "memory.stat", "inactive_file ").value_or(0) +
                          number_in(group / "memory.stat", "active_file ").value_or(0);
   return limit - std::min(limit, *used - std::min(*used, cache));
 }
 
-}  // namespace
-
-uint64_t available_memory(const fs::path& root) {
-  uint64_t bytes = number_in(root / "proc/meminfo", "MemAvailable:").value_or(0) << 10;
+/// The least of what /proc/meminfo says under `name` and what each of our groups does.
+uint64_t least_of(const fs::path& root, const std::string& name, uint64_t (*of_group)(const fs::path&)) {
+  uint64_t bytes = number_in(root / "proc/meminfo", name).value_or(0) << 10;
   const auto own = own_control_group(root);
   if (!own) return bytes;
   for (fs::path group = own->folder;; group = group.parent_path()) {
-    if (const auto left = left_in(group)) bytes = std::min(bytes, *left);
+    bytes = std::min(bytes, of_group(group));
     if (group == own->top || !group.has_relative_path()) return bytes;
   }
+}
+
+}  // namespace
+
+uint64_t available_memory(const fs::path& root) {
+  return least_of(root, "MemAvailable:", left_in);
+}
+
+uint64_t usable_memory(const fs::path& root) {
+  return least_of(root, "MemTotal:", limit_of);
 }
 
 }  // namespace coldstart

@@ -12,4 +12,7 @@ namespace coldstart {
 /// if the kernel does not tell. `root` stands for "/": tests have another.
 uint64_t available_memory(const std::filesystem::path& root = "/");
 
+/// What there is of it at all, used or not: the host's, or the least limit of those groups.
+uint64_t usable_memory(const std::filesystem::path& root = "/");
+
 }  // namespace coldstart

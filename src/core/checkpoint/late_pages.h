@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Which pages may come back after the restore, where CRIU did not say so.
+// Which pages may come back after the restore, also where CRIU did not say so.
 //
 // CRIU 4.2 dumps the pages that a thread's stack pointer is in as not lazy, but compares only the low bits of
 // the two addresses (is_stack in criu/mem.c): nothing is exempt as a rule, and once the stack pointer of any
@@ -15,8 +15,11 @@
 
 namespace coldstart {
 
-/// In the pagemaps of these processes, calls lazy what is in mappings whose pages may come late. Images that
-/// say so already are not touched. Throws Error::corrupt.
+/// Whether CRIU lets the pages of this mapping come late.
+bool may_come_late(const criu::Vma& vma);
+
+/// In the pagemaps of these processes, calls lazy what is in mappings of ordinary memory, which may come
+/// late. Pagemaps that say so already are not written. Throws Error::corrupt.
 void mark_late_pages(const std::filesystem::path& images, const std::vector<ImageProcess>& processes);
 
 }  // namespace coldstart

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "core/base/progress_task.h"
+#include "core/checkpoint/late_pages.h"
 
 namespace coldstart {
 
@@ -51,11 +52,6 @@ bool is_late(const PageRun& run) {
 }
 
 }  // namespace
-
-bool may_come_late(const criu::Vma& vma) {
-  constexpr uint32_t needed = MAP_ANONYMOUS | MAP_PRIVATE;
-  return (vma.flags() & needed) == needed && !(vma.flags() & (MAP_LOCKED | MAP_HUGETLB));
-}
 
 MemoryPacker::MemoryPacker(fs::path images, const std::vector<ImageProcess>& processes)
     : images_(std::move(images)) {

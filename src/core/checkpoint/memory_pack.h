@@ -77,7 +77,4 @@ class MemoryPacker {
   uint64_t weights_bytes_ = 0;
 };
 
-/// Whether CRIU lets the pages of this mapping come late.
-bool may_come_late(const criu::Vma& vma);
-
 }  // namespace coldstart

@@ -94,21 +94,4 @@ std::vector<Tensor> read_safetensors(const std::filesystem::path& file) {
   return parse_safetensors(start, static_cast<uint64_t>(st.st_size), file.string());
 }
 
-std::vector<uint64_t> chunk_borders(const std::vector<Tensor>& tensors, uint64_t file_bytes,
-                                    uint64_t largest) {
-  std::vector<uint64_t> borders;
-  const auto cut = [&](uint64_t from, uint64_t to) {
-    for (uint64_t at = from; at < to; at += std::min(largest, to - at)) borders.push_back(at);
-  };
-  uint64_t at = 0;
-  for (const Tensor& tensor : tensors) {
-    cut(at, tensor.offset);
-    cut(tensor.offset, tensor.offset + tensor.bytes);
-    at = tensor.offset + tensor.bytes;
-  }
-  cut(at, file_bytes);
-  borders.push_back(file_bytes);
-  return borders;
-}
-
 }  // namespace coldstart

@@ -29,10 +29,4 @@ constexpr uint64_t safetensors_header_limit = 100'000'000;
 std::vector<Tensor> parse_safetensors(ByteSpan start, uint64_t file_bytes, const std::string& document);
 std::vector<Tensor> read_safetensors(const std::filesystem::path& file);
 
-/// Where a file that holds these tensors is to be cut into chunks: at each tensor's beginning, and within a
-/// tensor after each `largest` bytes; so equal tensors give equal chunks wherever they lie. Sorted; 0 and
-/// `file_bytes` are among them.
-std::vector<uint64_t> chunk_borders(const std::vector<Tensor>& tensors, uint64_t file_bytes,
-                                    uint64_t largest);
-
 }  // namespace coldstart

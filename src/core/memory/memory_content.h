@@ -35,9 +35,9 @@ class MemoryContent {
     uint64_t offset;
     uint64_t bytes;
   };
+  using Arrived = std::function<void(const std::vector<Extent>&)>;
   /// Brings near what will be read: these, and from an origin all the rest too, from where view() reads on.
   /// Until `stop` says so. `arrived` is told of the rest, part by part, as soon as it is near.
-  using Arrived = std::function<void(const std::vector<Extent>&)>;
   void prefetch(const std::vector<Extent>& first, const std::function<bool()>& stop, const Arrived& arrived);
   /// It comes from an origin: view() waits for that, unless prefetch() has been there.
   bool is_far() const { return !is_file() && store_->origin() != nullptr; }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
-#include <sstream>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,9 +11,9 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/memory/shared_pages.h"
@@ -34,20 +33,6 @@ constexpr uint64_t least_available_percent = 8;
 // the cause is elsewhere, or over: the average is slow to fall.
 constexpr double most_pressure = 5;
 constexpr uint64_t much_available_percent = 30;
-
-uint64_t host_memory() {
-  struct sysinfo info {};
-  check(::sysinfo(&info), "cannot ask for the host's memory");
-  return uint64_t{info.totalram} * info.mem_unit;
-}
-
-/// "MemAvailable:" of /proc/meminfo in bytes; all there is if it cannot be read.
-uint64_t available_memory() {
-  std::ifstream in("/proc/meminfo");
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with("MemAvailable:")) return std::stoull(line.substr(13)) * 1024;
-  return host_memory();
-}
 
 double pressure() {
   std::ifstream in("/proc/pressure/memory");  // absent on kernels without it
@@ -93,7 +78,7 @@ void make_private_folder(const fs::path& folder) {
 }  // namespace
 
 bool short_of_memory() {
-  const uint64_t available = available_memory() / (host_memory() / 100);
+  const uint64_t available = available_memory() / std::max<uint64_t>(1, usable_memory() / 100);  // percent
   return available < least_available_percent ||
          (available < much_available_percent && pressure() >= most_pressure);
 }
@@ -131,7 +116,7 @@ struct MemoryTier::Entry {
 };
 
 uint64_t MemoryTier::default_budget() {
-  return host_memory() / 100 * budget_percent;
+  return usable_memory() / 100 * budget_percent;
 }
 
 MemoryTier::MemoryTier(const fs::path& store_root)

@@ -79,7 +79,7 @@ class PageServer {
   void read_ahead();
   void end_hold();
   bool may_push_locked() const { return restored_ && !holding_; }
-  bool may_wait_locked() const { return coming_ || !arrived_.empty(); }
+  bool arrives_locked() const { return coming_ || !arrived_.empty(); }
   std::pair<uint64_t, std::shared_ptr<AddressSpace>> next_to_push(uint64_t behind);
   void retire(uint64_t id);
   void finish_restore();

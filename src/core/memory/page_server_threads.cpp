@@ -114,9 +114,9 @@ void PageServer::push_arrived(MutableByteSpan scratch) {
     {
       std::unique_lock lock(mutex_);
       work_.wait(lock, [&] {
-        return stop_ || filled_ || !may_wait_locked() || (may_push_locked() && !arrived_.empty());
+        return stop_ || filled_ || !arrives_locked() || (may_push_locked() && !arrived_.empty());
       });
-      if (stop_ || filled_ || !may_wait_locked()) return;
+      if (stop_ || filled_ || !arrives_locked()) return;
       range = arrived_.front();
       arrived_.pop_front();
       space = space_of_locked(range.pid);

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 
 #include "core/base/error.h"
-#include "core/checkpoint/memory_pack.h"
+#include "core/checkpoint/late_pages.h"
 
 namespace coldstart {
 

@@ -53,10 +53,10 @@ struct PageRange {
 class SnapshotPages {
  public:
   virtual ~SnapshotPages() = default;
+  using Arrived = std::function<void(const std::vector<PageRange>&)>;
   /// Brings near what will be wanted, `first` and then the rest, as far as that makes sense, until it is done
   /// or `stop` says so. What cannot be had is not told: view() will tell. `arrived` is told of pages beside
   /// `first` that are near now; of all of them if they come from afar.
-  using Arrived = std::function<void(const std::vector<PageRange>&)>;
   virtual void prefetch(const std::vector<PageRange>& /*first*/, const std::function<bool()>& /*stop*/,
                         const Arrived& /*arrived*/) const {}
   /// view() may take long where prefetch() has not been yet.

@@ -46,6 +46,7 @@ std::string bytes(uint64_t mebibytes) {
 TEST_CASE("without a limit what the host has available counts") {
   Host host("/system.slice/pool.service");
   CHECK(host.available() == 8192);
+  CHECK(usable_memory(host.root.path()) == 16384 * mib);
   host.group("/system.slice/pool.service", "max", 100 * mib);
   host.group("/system.slice", "max", 200 * mib);
   CHECK(host.available() == 8192);
@@ -68,6 +69,7 @@ TEST_CASE("so do the limits of the groups above it, and the one past which proce
   host.group("/machine.slice/a/b", bytes(4096), 0);
   host.group("/machine.slice/a", bytes(2048), 1024 * mib);
   CHECK(host.available() == 1024);
+  CHECK(usable_memory(host.root.path()) == 2048 * mib);
   host.group("/machine.slice", bytes(512), 12 * mib);
   CHECK(host.available() == 500);
   host.write("sys/fs/cgroup/machine.slice/a/b/memory.high", bytes(300) + "\n");

@@ -66,10 +66,3 @@ TEST_CASE("a header that lies is refused") {
   huge[7] = std::byte{0x7f};
   CHECK(is_corrupt(huge));
 }
-
-TEST_CASE("chunks begin where tensors begin, and are not larger than asked") {
-  const std::vector<Tensor> tensors = {{"a", "U8", {10}, 100, 10}, {"b", "U8", {25}, 110, 25}};
-  CHECK(chunk_borders(tensors, 140, 10) ==
-        std::vector<uint64_t>{0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 135, 140});
-  CHECK(chunk_borders({}, 5, 100) == std::vector<uint64_t>{0, 5});
-}
