@@ -39,7 +39,7 @@ void answer(fuse_req_t request, Body body) noexcept {
   }
 }
 
-bool has_prefix_acl(std::string_view name) {
+bool is_acl(std::string_view name) {
   return name.starts_with("system.posix_acl_");
 }
 
@@ -48,8 +48,9 @@ bool has_prefix_acl(std::string_view name) {
 ImageOperations::ImageOperations(const ServingParts& parts)
     : parts_(parts), image_(parts.image), files_(parts.files) {
   for (const XattrRecord& attribute : image_.xattr_kinds()) {
-    has_xattrs_ = true;
-    has_acls_ = has_acls_ || has_prefix_acl(image_.xattr(attribute).name);
+    const auto name = image_.xattr(attribute).name;
+    xattr_names_.emplace(name);
+    has_acls_ = has_acls_ || is_acl(name);
   }
 }
 
@@ -259,7 +260,7 @@ void ImageOperations::statfs(fuse_req_t request) {
 }
 
 void ImageOperations::getxattr(fuse_req_t request, fuse_ino_t inode, std::string_view name, size_t size) {
-  if (!has_xattrs_) throw Refusal{ENOSYS};  // the kernel never asks again, and says EOPNOTSUPP by itself
+  if (xattr_names_.empty()) throw Refusal{ENOSYS};  // the kernel never asks again, and says EOPNOTSUPP itself
   const InodeRecord& r = record(inode);
   for (size_t i = 0; i < image_.xattr_count(r); ++i) {
     const ImageReader::Xattr attribute = image_.xattr(r, i);
@@ -272,11 +273,19 @@ void ImageOperations::getxattr(fuse_req_t request, fuse_ino_t inode, std::string
     fuse_reply_buf(request, attribute.value.data(), attribute.value.size());
     return;
   }
-  throw Refusal{ENODATA};
+  throw Refusal{supports(name) ? ENODATA : EOPNOTSUPP};
+}
+
+// Who is told that this file has no such attribute asks for the next file's; `ls -l` asks for the ACL and the
+// SELinux label of each. Who is told that there are none here asks no more.
+bool ImageOperations::supports(std::string_view attribute) const {
+  if (is_acl(attribute)) return has_acls_;
+  const bool is_users = !attribute.starts_with("security.") && !attribute.starts_with("system.");
+  return is_users || xattr_names_.contains(attribute);
 }
 
 void ImageOperations::listxattr(fuse_req_t request, fuse_ino_t inode, size_t size) {
-  if (!has_xattrs_) throw Refusal{ENOSYS};
+  if (xattr_names_.empty()) throw Refusal{ENOSYS};
   const InodeRecord& r = record(inode);
   std::string names;
   for (size_t i = 0; i < image_.xattr_count(r); ++i) names.append(image_.xattr(r, i).name).push_back('\0');

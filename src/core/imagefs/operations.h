@@ -3,6 +3,10 @@
 // What the kernel may ask of an image, answered from its metadata and its chunks. Inode numbers of the
 // mount are those of the blob, so nothing is remembered between requests and FORGET has nothing to do.
 
+#include <functional>
+#include <set>
+#include <string>
+
 #include "core/image/reader.h"
 #include "core/imagefs/file_reader.h"
 #include "core/imagefs/filler.h"
@@ -68,13 +72,15 @@ class ImageOperations {
   /// What mount_stat() gives.
   OrderedJson tell() const;
 
+  /// False if no file here has it, and it is none of the users' own.
+  bool supports(std::string_view attribute) const;
   /// A new backing id for a file that is complete in the cache; else 0.
   int backing(uint32_t inode);
 
   ServingParts parts_;
   const ImageReader& image_;
   FileReader& files_;
-  bool has_xattrs_ = false;
+  std::set<std::string, std::less<>> xattr_names_;  ///< of all files
   bool has_acls_ = false;
   bool no_open_ = false;     ///< the kernel can do without answers to open
   bool no_opendir_ = false;  ///< and to opendir
