@@ -32,6 +32,15 @@ void Workers::submit(std::function<void()> job) {
   jobs_.notify_one();
 }
 
+bool Workers::offer(std::function<void()> job) {
+  const std::lock_guard lock(mutex_);
+  rethrow_locked();
+  if (queue_.size() >= queue_limit_) return false;
+  queue_.push_back(std::move(job));
+  jobs_.notify_one();
+  return true;
+}
+
 void Workers::wait() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [&] { return queue_.empty() && running_ == 0; });

@@ -27,6 +27,8 @@ class Workers {
   Workers& operator=(const Workers&) = delete;
 
   void submit(std::function<void()> job);
+  /// The same, but never blocks: false if there was no room.
+  bool offer(std::function<void()> job);
   /// Waits until all jobs are done; throws what the first failed one threw.
   void wait();
 

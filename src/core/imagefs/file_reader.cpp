@@ -6,6 +6,8 @@
 
 #include <sys/stat.h>
 
+#include "core/image/elf.h"
+
 namespace coldstart {
 
 namespace {
@@ -26,6 +28,11 @@ void add_zeros(Gather& to, uint64_t count) {
 
 }  // namespace
 
+bool Gather::is_elf() const {
+  return !pieces.empty() &&
+         coldstart::is_elf({static_cast<const std::byte*>(pieces[0].iov_base), pieces[0].iov_len});
+}
+
 Gather FileReader::read(uint32_t inode, uint64_t offset, size_t size) {
   Gather result;
   const InodeRecord& file = image_.inode(inode);
@@ -34,7 +41,7 @@ Gather FileReader::read(uint32_t inode, uint64_t offset, size_t size) {
   uint64_t at = offset;
   const auto extents = image_.extents(file, offset, end - offset);
   const std::shared_ptr<const DiskTier::File> on_disk = disk_ != nullptr ? disk_->find(inode) : nullptr;
-  if (!on_disk) load_rest(extents);
+  if (!on_disk && !extents.empty()) load(extents.subspan(1));  // a reader waits for all of them
   result.cached_whole = on_disk && on_disk->complete();
   for (const ExtentRecord& extent : extents) {
     if (extent.offset > at) {
@@ -77,17 +84,28 @@ Chunk FileReader::from_memory_or_store(const ChunkRecord& chunk) {
   return cache_.get(chunk);
 }
 
-void FileReader::load_rest(std::span<const ExtentRecord> extents) {
-  for (size_t i = 1; i < extents.size(); ++i) {
-    const ChunkRecord& chunk = image_.chunks()[extents[i].chunk];
+bool FileReader::on_disk(uint32_t inode) {
+  return disk_ != nullptr && disk_->find(inode) != nullptr;
+}
+
+void FileReader::expect(uint32_t inode, uint64_t offset, uint64_t bytes) {
+  const InodeRecord& file = image_.inode(inode);
+  if (offset < file.size && !on_disk(inode))
+    load(image_.extents(file, offset, std::min(bytes, file.size - offset)));
+}
+
+void FileReader::load(std::span<const ExtentRecord> extents) {
+  for (const ExtentRecord& extent : extents) {
+    const ChunkRecord& chunk = image_.chunks()[extent.chunk];
     if (!cache_.lacks(chunk)) continue;
-    helpers_.submit([this, &chunk] {
+    const bool taken = helpers_.offer([this, &chunk] {
       try {
         cache_.get(chunk);
       } catch (const std::exception&) {
         // The reader gets the same failure, or a better outcome, when it asks for this chunk itself.
       }
     });
+    if (!taken) return;
   }
 }
 

@@ -209,6 +209,8 @@ void ImageOperations::read(fuse_req_t request, fuse_ino_t inode, size_t size, of
   if (!S_ISREG(r.mode)) throw Refusal{EINVAL};
   if (parts_.recorder != nullptr)
     parts_.recorder->note(static_cast<uint32_t>(inode), static_cast<uint64_t>(offset), size);
+  const bool begins = offset == 0 && parts_.loader != nullptr;
+  if (begins) parts_.loader->begins(static_cast<uint32_t>(inode));
   Gather gather;
   try {
     gather = files_.read(static_cast<uint32_t>(inode), static_cast<uint64_t>(offset), size);
@@ -217,6 +219,7 @@ void ImageOperations::read(fuse_req_t request, fuse_ino_t inode, size_t size, of
     throw e.in("cannot read " + path_in_image(image_, static_cast<uint32_t>(inode)));
   }
   fuse_reply_iov(request, gather.pieces.data(), static_cast<int>(gather.pieces.size()));
+  if (begins && gather.is_elf()) parts_.loader->started(static_cast<uint32_t>(inode));
   if (!passes_through_ && !gather.cached_whole) parts_.filler.want(static_cast<uint32_t>(inode));
 }
 

@@ -11,6 +11,7 @@
 #include "core/imagefs/file_reader.h"
 #include "core/imagefs/filler.h"
 #include "core/imagefs/keeper_link.h"
+#include "core/imagefs/loader_ahead.h"
 #include "core/imagefs/open_table.h"
 #include "core/imagefs/passthrough.h"
 #include "core/imagefs/session.h"
@@ -32,6 +33,7 @@ struct ServingParts {
   OpenTable& opens;
   Passthrough& passthrough;
   ImageMetrics& metrics;
+  LoaderAhead* loader;        ///< or null
   TraceRecorder* recorder;    ///< or null
   const ChunkOrigin* origin;  ///< or null
   const KeeperLink& keeper;

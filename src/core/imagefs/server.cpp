@@ -32,6 +32,9 @@ namespace {
 /// A chunk of at least this size is alone in its frame, or nearly so: its neighbours are not worth keeping.
 constexpr size_t large_chunk = size_t{128} << 10;
 
+/// Threads that fetch from afar what is expected: they wait more than they work.
+constexpr unsigned fetchers = 16;
+
 /// How chunks come into memory when a reader waits for them.
 class ChunkLoader {
  public:
@@ -166,7 +169,7 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   ChunkCache chunks(options.memory_bytes, ChunkLoader(store, metrics, readers));
   Filler filler(image, store, cache, chunks, readers, metrics, options.mount.prefetch,
                 [&] { keep_metadata(cache, options.manifest, image); });
-  FileReader files(image, chunks, &disk, metrics);
+  FileReader files(image, chunks, &disk, metrics, store.origin() != nullptr ? fetchers : default_jobs());
   OpenTable opens(image.inode_count(), options.opens_fd);
   const std::optional<Greeting> before =
       options.state_fd >= 0 ? read_greeting(options.state_fd) : std::nullopt;
@@ -174,9 +177,12 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   if (!options.mount.record.empty()) recorder.emplace(image, options.mount.record, before.has_value());
   Passthrough passthrough(fuse_fd, options.mount.pass_through && !recorder);
   const KeeperLink keeper(options.keeper);
+  // A start that has a trace should ask for no more than is in it.
+  std::optional<LoaderAhead> loader;
+  if (options.mount.prefetch != Prefetch::none && options.trace.empty()) loader.emplace(image, files, store);
   ImageOperations operations({image, files, cache, filler, opens, passthrough, metrics,
-                              recorder ? &*recorder : nullptr, store.origin(), keeper,
-                              options.upgrade_failure});
+                              loader ? &*loader : nullptr, recorder ? &*recorder : nullptr, store.origin(),
+                              keeper, options.upgrade_failure});
   GreetingHook greeting(options.state_fd);
   FuseSession session(fuse_fd, ImageOperations::table(), &operations, {&passthrough, &greeting});
   if (before) {
@@ -191,8 +197,7 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   const TracePrefetch ahead(image, store, filler, options.trace);
   Crew crew(session);
   crew.start(options.threads);
-  // A trace should name what was asked for, and not much beside; and a start that has one should ask for no
-  // more than is in it.
+  // A trace should name what was asked for, and not much beside; for a start that has one see above.
   if (!recorder && options.trace.empty()) raise_readahead(options.folder);
   if (wait_for(crew.ended_fd(), options.stop_fd) && options.gone) options.gone();
 }

@@ -175,6 +175,8 @@ void Origin::read_ahead(uint32_t number) {
       start = window.end;
       size = std::min(2 * window.size, largest_window);
       window.end = start + size;
+    } else if (pack_of(number).may_have(frame.offset, frame.stored)) {
+      return;  // somebody knew that it would be wanted, and what else will be
     } else {
       window = {start, start + size, size};
     }
