@@ -52,8 +52,8 @@ assert_eq "$(coldstart --json snapshot verify warm | jq .ok)" true
 for mode in eager lazy shared; do
   id=$(restored warm --memory "$mode")
   assert_eq "$(get "$port" /)" "$want" "the weights restored by $mode from chunks"
-  rm -rf "$STORE/cache"
   coldstart stop "$id" >/dev/null
+  rm -rf "$STORE/cache"
 done
 
 # Lazily from a remote: it has the image's chunks too.
