@@ -50,7 +50,7 @@ class FileReader {
   uint64_t allocated(const InodeRecord& file) const;
 
  private:
-  static constexpr size_t queued_chunks = 256;
+  static constexpr size_t queued_chunks = 64;
 
   void load(std::span<const ExtentRecord> extents);
   /// `count` bytes of the extent, `skip` bytes into it; null if the disk does not have them.

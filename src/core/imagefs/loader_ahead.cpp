@@ -21,9 +21,10 @@ constexpr size_t most_plans = 64;    // programs that start at once
 
 }  // namespace
 
-LoaderAhead::LoaderAhead(const ImageReader& image, FileReader& files, Store& store)
-    : image_(image), files_(files), store_(store), far_(store.origin() != nullptr) {
-  for (unsigned i = 0; i < (far_ ? most_fetched : 1); ++i) threads_.emplace_back([this] { work(); });
+LoaderAhead::LoaderAhead(const ImageReader& image, FileReader& files, Store* far)
+    : image_(image), files_(files), far_(far) {
+  for (unsigned i = 0; i < (far_ != nullptr ? most_fetched : 1); ++i)
+    threads_.emplace_back([this] { work(); });
 }
 
 LoaderAhead::~LoaderAhead() {
@@ -61,7 +62,7 @@ void LoaderAhead::started(uint32_t inode) {
 
 /// Null: it is time to end.
 std::shared_ptr<LoaderAhead::Plan> LoaderAhead::next(Program& program) {
-  const size_t most_waiting = far_ ? 2 * most_fetched : most_loaded;
+  const size_t most_waiting = far_ != nullptr ? 2 * most_fetched : most_loaded;
   std::unique_lock lock(mutex_);
   std::shared_ptr<Plan> plan;
   for (;;) {
@@ -103,7 +104,7 @@ void LoaderAhead::load(uint32_t inode) {
     waiting_.erase(inode);
     return;
   }
-  if (far_) fetch(inode);
+  if (far_ != nullptr) fetch(inode);
   files_.expect(inode, 0, 1);
   expect_end(inode);
   files_.expect(inode, 0, start_bytes);
@@ -120,7 +121,7 @@ void LoaderAhead::fetch(uint32_t inode) {
   add(image_.extents(file, 0, start_bytes));
   if (file.size > start_bytes)
     add(image_.extents(file, file.size - std::min(file.size, end_bytes), end_bytes));
-  store_.prefetch(chunks);
+  far_->prefetch(chunks);
 }
 
 /// What is to be opened for this program or library, in the loader's order.

@@ -23,8 +23,9 @@ namespace coldstart {
 /// Thread-safe. All that it is given must outlive it. What cannot be loaded is left to who reads it.
 class LoaderAhead {
  public:
-  /// `store` is where `files` has its chunks from. If it has an origin, far more is fetched ahead.
-  LoaderAhead(const ImageReader& image, FileReader& files, Store& store);
+  /// `far`: where `files` has its chunks from, if they come from an origin, or null. From there more is
+  /// fetched ahead.
+  LoaderAhead(const ImageReader& image, FileReader& files, Store* far);
   ~LoaderAhead();
   LoaderAhead(const LoaderAhead&) = delete;
   LoaderAhead& operator=(const LoaderAhead&) = delete;
@@ -50,8 +51,7 @@ class LoaderAhead {
 
   const ImageReader& image_;
   FileReader& files_;
-  Store& store_;
-  const bool far_;
+  Store* const far_;  // or null
   std::once_flag named_;
   std::unique_ptr<const LibraryNames> names_;
   std::mutex mutex_;  // guards all below

@@ -62,6 +62,15 @@ class ChunkLoader {
   ReaderActivity& readers_;
 };
 
+/// The image is not here, or not all of it: a few of its chunks tell.
+bool is_far(Store& store, const ImageReader& image) {
+  constexpr size_t sample = 16;
+  const auto chunks = image.chunks();
+  for (size_t i = 0; i < chunks.size(); i += chunks.size() / sample + 1)
+    if (!store.has_here(ImageReader::digest(chunks[i]))) return true;
+  return false;
+}
+
 /// Makes SIGUSR1 interrupt system calls, and does nothing else. A thread that sits in a read of /dev/fuse
 /// wakes up by nothing but a request or a signal.
 class WakeSignal {
@@ -169,7 +178,8 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   ChunkCache chunks(options.memory_bytes, ChunkLoader(store, metrics, readers));
   Filler filler(image, store, cache, chunks, readers, metrics, options.mount.prefetch,
                 [&] { keep_metadata(cache, options.manifest, image); });
-  FileReader files(image, chunks, &disk, metrics, store.origin() != nullptr ? fetchers : default_jobs());
+  const bool far = is_far(store, image);
+  FileReader files(image, chunks, &disk, metrics, far ? fetchers : default_jobs());
   OpenTable opens(image.inode_count(), options.opens_fd);
   const std::optional<Greeting> before =
       options.state_fd >= 0 ? read_greeting(options.state_fd) : std::nullopt;
@@ -179,7 +189,8 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   const KeeperLink keeper(options.keeper);
   // A start that has a trace should ask for no more than is in it.
   std::optional<LoaderAhead> loader;
-  if (options.mount.prefetch != Prefetch::none && options.trace.empty()) loader.emplace(image, files, store);
+  if (options.mount.prefetch != Prefetch::none && options.trace.empty())
+    loader.emplace(image, files, far ? &store : nullptr);
   ImageOperations operations({image, files, cache, filler, opens, passthrough, metrics,
                               loader ? &*loader : nullptr, recorder ? &*recorder : nullptr, store.origin(),
                               keeper, options.upgrade_failure});

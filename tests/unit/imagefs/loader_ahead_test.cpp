@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #include "../image/tiny_elf.h"
-#include "core/base/files.h"
 #include "core/image/blob.h"
 #include "core/imagefs/library_names.h"
 
@@ -110,9 +109,7 @@ TEST_CASE("a loader finds the libraries that it will open loaded, and those they
   ImageMetrics metrics;
   ChunkCache chunks(1 << 20, [&](const auto& wanted, const auto& keep) { folder.load(wanted, keep); });
   FileReader files(image, chunks, nullptr, metrics);
-  const TempDir store_folder;
-  const std::shared_ptr<Store> store = Store::open(store_folder.path() / "store");
-  LoaderAhead ahead(image, files, *store);
+  LoaderAhead ahead(image, files, nullptr);
   ahead.begins(folder.inode("a"));
   ahead.started(folder.inode("a"));
   for (const size_t chunk : {1U, 2U, 3U, 4U}) CHECK(folder.waits_for(chunk));  // b c d e: four
