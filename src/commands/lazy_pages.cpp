@@ -122,8 +122,9 @@ void tell_ready(int status_fd) {
   write_full(status.get(), as_bytes(std::string_view("\0", 1)));
 }
 
-/// What is read and what is decompressed takes turns in buffers of some 256 KiB. By default each would be mapped
-/// and unmapped anew: its pages cleared and faulted in one by one, while all threads wait for the mappings.
+/// What is read and what is decompressed takes turns in buffers of some 256 KiB. By default each would be
+/// mapped and unmapped anew: its pages cleared and faulted in one by one, while all threads wait for the
+/// mappings.
 void reuse_buffers() {
   ::mallopt(M_MMAP_THRESHOLD, 16 << 20);
   ::mallopt(M_TRIM_THRESHOLD, 64 << 20);

@@ -25,6 +25,8 @@ constexpr auto between_chunks = 20ms;  // then
 constexpr auto pause_when_full = 60s;  // until it is tried again to cache something
 constexpr auto harden_delay = 5s;      // of rest, before what was cached is flushed
 constexpr uint64_t at_once = 1 << 20;  // files up to this size are cached in one step
+constexpr uint64_t written_at_once = 2
+                                     << 20;  // of a larger one, if there: as much as the kernel maps at once
 
 /// Of the calling thread, for processor and disk. Where it is not allowed, it is not needed for being right.
 void take_lowest_priority() {
@@ -150,7 +152,8 @@ bool Filler::fill(const Job& job) {
   if (cache_.find(content, file.size)) return false;
   const uint64_t bytes = content_disk_bytes(image_, file);
   if (bytes > cache_.limit() / 2) return false;  // it would push out everything else
-  return bytes <= at_once ? fill_at_once(job, content) : fill_by_chunk(job, content);
+  if (bytes <= at_once) return fill_at_once(job, content);
+  return fill_by_chunk(job, content, 0, static_cast<uint32_t>(image_.extents(file).size()), true);
 }
 
 /// Null if it may not come from afar and is not near.
@@ -194,14 +197,20 @@ std::shared_ptr<Filler::Large> Filler::large(uint32_t inode, const Digest& conte
   return fresh;
 }
 
-/// Adds a chunk unless it is there, and seals the file if it was the last one.
-bool Filler::add_chunk(Large& large, const InodeRecord& file, size_t index, const Chunk& bytes) {
+/// Adds those of these chunks (or null) that are not there, and seals the file if it has all then.
+bool Filler::add_chunks(Large& large, const InodeRecord& file, size_t first, std::span<const Chunk> chunks) {
   const std::lock_guard lock(large.mutex);
   if (large.sealed) return true;
-  if (bytes && !large.partial->has(index)) {
-    const uint64_t size = (bytes->size() + 4095) / 4096 * 4096;
+  std::vector<PartialFile::Piece> pieces;
+  uint64_t size = 0;
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    if (!chunks[i] || large.partial->has(first + i)) continue;
+    pieces.push_back({first + i, image_.extents(file)[first + i].offset, *chunks[i]});
+    size += (chunks[i]->size() + 4095) / 4096 * 4096;
+  }
+  if (!pieces.empty()) {
     if (!cache_.reserve(size)) throw full();
-    large.partial->write(index, image_.extents(file)[index].offset, *bytes);
+    large.partial->write(pieces);
     metrics_.cached_bytes.fetch_add(size, std::memory_order_relaxed);
   }
   if (!large.partial->complete()) return false;
@@ -210,17 +219,24 @@ bool Filler::add_chunk(Large& large, const InodeRecord& file, size_t index, cons
   return large.sealed = true;
 }
 
-bool Filler::fill_by_chunk(const Job& job, const Digest& content) {
+/// These extents; `patient`: readers go first.
+bool Filler::fill_by_chunk(const Job& job, const Digest& content, uint32_t first, uint32_t count,
+                           bool patient) {
   const InodeRecord& file = image_.inode(job.inode);
   const std::shared_ptr<Large> filling = large(job.inode, content);
   if (!filling) return false;
   const auto extents = image_.extents(file);
+  const size_t end = size_t{first} + count;
   bool done = false;
-  for (size_t i = 0; i < extents.size() && !done; ++i) {
-    if (!rest()) return false;
-    const Chunk bytes =
-        filling->partial->has(i) ? nullptr : bytes_of(image_.chunks()[extents[i].chunk], job.from_afar);
-    done = add_chunk(*filling, file, i, bytes);
+  for (size_t i = first; i < end && !done;) {
+    const size_t begin = i;
+    std::vector<Chunk> chunks;
+    for (; i < end && extents[i].offset / written_at_once == extents[begin].offset / written_at_once; ++i) {
+      if (patient ? !rest() : stop_.load()) return false;
+      chunks.push_back(filling->partial->has(i) ? nullptr
+                                                : bytes_of(image_.chunks()[extents[i].chunk], job.from_afar));
+    }
+    done = add_chunks(*filling, file, begin, chunks);
   }
   return done;
 }
@@ -230,13 +246,10 @@ void Filler::fill_now(uint32_t inode, uint32_t first, uint32_t count) {
   const Digest content = content_name(image_, file);
   if (cache_.find(content, file.size)) return;
   const Job job{inode, true};
-  if (content_disk_bytes(image_, file) <= at_once) {
+  if (content_disk_bytes(image_, file) <= at_once)
     fill_at_once(job, content);
-  } else if (const std::shared_ptr<Large> filling = large(inode, content)) {
-    for (uint32_t i = first; i < first + count && !stop_; ++i)
-      if (!filling->partial->has(i))
-        add_chunk(*filling, file, i, bytes_of(image_.chunks()[image_.extents(file)[i].chunk], true));
-  }
+  else
+    fill_by_chunk(job, content, first, count, false);
   const std::lock_guard lock(mutex_);
   to_harden_ = true;
 }

@@ -76,8 +76,8 @@ class Filler {
   void fill_logged(const Job& job) noexcept;
   bool fill(const Job& job);
   bool fill_at_once(const Job& job, const Digest& content);
-  bool fill_by_chunk(const Job& job, const Digest& content);
-  bool add_chunk(Large& large, const InodeRecord& file, size_t index, const Chunk& bytes);
+  bool fill_by_chunk(const Job& job, const Digest& content, uint32_t first, uint32_t count, bool patient);
+  bool add_chunks(Large& large, const InodeRecord& file, size_t first, std::span<const Chunk> chunks);
   std::shared_ptr<Large> large(uint32_t inode, const Digest& content);
   Chunk bytes_of(const ChunkRecord& chunk, bool from_afar);
   bool rest();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/imagefs/partial_file.h"
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 
@@ -8,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/base/error.h"
@@ -21,6 +23,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t map_magic = 0x31'70'61'6d'73'63;  // "csmap1"
+constexpr size_t most_pieces = 64;                   // of one write
 using Word = std::atomic<uint64_t>;
 static_assert(Word::is_always_lock_free && sizeof(Word) == 8, "it lies in memory that processes share");
 
@@ -128,10 +131,31 @@ void PartialFile::note_time() {
   header_->nanoseconds = static_cast<uint64_t>(status.st_mtim.tv_nsec);
 }
 
-void PartialFile::write(size_t chunk, uint64_t offset, ByteSpan bytes) {
-  pwrite_full(file_.get(), bytes, static_cast<off_t>(offset));
-  note_time();
-  header_->bits[chunk / 64].fetch_or(uint64_t{1} << (chunk % 64), std::memory_order_release);
+void PartialFile::write(std::span<const Piece> pieces) {
+  while (!pieces.empty()) {
+    size_t count = 1;
+    while (count < pieces.size() && count < most_pieces &&
+           pieces[count].offset == pieces[count - 1].offset + pieces[count - 1].bytes.size())
+      ++count;
+    write_run(pieces.first(count));
+    note_time();
+    for (const Piece& piece : pieces.first(count))
+      header_->bits[piece.chunk / 64].fetch_or(uint64_t{1} << (piece.chunk % 64), std::memory_order_release);
+    pieces = pieces.subspan(count);
+  }
+}
+
+void PartialFile::write_run(std::span<const Piece> run) {
+  std::array<iovec, most_pieces> places{};
+  ssize_t bytes = 0;
+  for (size_t i = 0; i < run.size(); ++i) {
+    places[i] = {const_cast<std::byte*>(run[i].bytes.data()), run[i].bytes.size()};
+    bytes += static_cast<ssize_t>(run[i].bytes.size());
+  }
+  const auto offset = static_cast<off_t>(run.front().offset);
+  if (::pwritev(file_.get(), places.data(), static_cast<int>(run.size()), offset) == bytes) return;
+  // Interrupted, or there is no room: one by one tells.
+  for (const Piece& piece : run) pwrite_full(file_.get(), piece.bytes, static_cast<off_t>(piece.offset));
 }
 
 void PartialFile::forget(size_t chunk) {

@@ -38,8 +38,14 @@ class PartialFile {
   /// The right to write, among all processes, until destruction. False if another has it, or if the file is
   /// no longer on its way. Forgets what cannot be believed.
   bool lock();
-  /// Adds a chunk, verified by the caller. Throws Error.
-  void write(size_t chunk, uint64_t offset, ByteSpan bytes);
+  struct Piece {
+    size_t chunk;
+    uint64_t offset;
+    ByteSpan bytes;
+  };
+  /// Adds chunks, verified by the caller. Those without a gap between them are written at once: what is
+  /// written together lies together in the page cache, and is mapped faster. Throws Error.
+  void write(std::span<const Piece> pieces);
   /// Forgets a chunk that turned out to be wrong.
   void forget(size_t chunk);
 
@@ -49,6 +55,7 @@ class PartialFile {
  private:
   PartialFile(std::filesystem::path path, Fd file, Fd map, size_t chunks);
   bool believable() const;
+  void write_run(std::span<const Piece> run);
   void note_time();
 
   const std::filesystem::path path_;

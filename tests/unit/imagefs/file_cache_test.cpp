@@ -128,7 +128,7 @@ TEST_CASE("a partial file") {
   REQUIRE(reader);
   CHECK_FALSE(reader->lock());
   const Bytes bytes = filled(chunk, 'p');
-  writer->write(1, chunk, bytes);
+  writer->write(std::vector<PartialFile::Piece>{{1, chunk, bytes}});
   CHECK_FALSE(reader->has(0));
   REQUIRE(reader->has(1));
   Bytes back(chunk);
@@ -150,10 +150,21 @@ TEST_CASE("a partial file") {
     REQUIRE(reader->lock());
     CHECK_FALSE(reader->has(1));
   }
+  SUBCASE("takes neighbours at once") {
+    const Bytes first = filled(chunk, 'a');
+    const Bytes second = filled(chunk, 'b');
+    const Bytes third = filled(chunk, 'c');
+    writer->write(std::vector<PartialFile::Piece>{{0, 0, first}, {1, chunk, second}, {2, 2 * chunk, third}});
+    REQUIRE(reader->complete());
+    for (const auto& [offset, want] : {std::pair{0U, &first}, {chunk, &second}, {2 * chunk, &third}}) {
+      REQUIRE(reader->read(offset, back, &untouched));
+      CHECK(untouched);
+      CHECK(back == *want);
+    }
+  }
   SUBCASE("becomes a complete file") {
-    writer->write(0, 0, bytes);
     CHECK_FALSE(writer->complete());
-    writer->write(2, 2 * chunk, bytes);
+    writer->write(std::vector<PartialFile::Piece>{{0, 0, bytes}, {2, 2 * chunk, bytes}});
     REQUIRE(writer->complete());
     box.cache.seal(content, *writer);
     const Fd file = box.cache.find(content, size);
