@@ -55,7 +55,7 @@ class LogReader {
 
 void logs(Session& session, const Options& options) {
   const Replicas replicas(session.store_root);
-  const Replica replica = replicas.find(options.which);
+  Replica replica = replicas.find(options.which);
   const std::filesystem::path folder = replicas.folder(replica);
   LogReader out(folder / "stdout.log");
   LogReader err(folder / "stderr.log");
@@ -63,16 +63,17 @@ void logs(Session& session, const Options& options) {
   if (!options.only_err) out.write_all(to);
   if (!options.only_out) err.write_all(to);
   session.console.flush();
-  while (options.follow) {
-    const bool alive = replicas.find(replica.id).alive();  // before the last look: nothing is missed
+  while (options.follow && replica.alive()) {
+    replica = replicas.find(replica.id);  // before the last look: nothing is missed
     if (!options.only_err) out.write_new(to);
     if (!options.only_out) err.write_new(to);
     session.console.flush();
-    if (!alive) return;
+    if (!replica.alive()) break;
     pollfd p{session.cancel.fd(), POLLIN, 0};
     if (::poll(&p, 1, 100) < 0 && errno != EINTR) throw Error::sys("cannot wait");
     session.cancel.check();
   }
+  if (!replica.error.empty()) session.console.note("it failed: " + replica.error);
 }
 
 }  // namespace

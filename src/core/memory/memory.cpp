@@ -160,6 +160,11 @@ void MemoryServer::share() {
   throw told(exit.signal != 0 ? std::string() : read_some(output_.get(), result_limit), exit);
 }
 
+void MemoryServer::check(std::chrono::milliseconds patience) {
+  const std::optional<ExitState> exit = server_.wait_for(patience);
+  if (exit && !exit->ok()) throw told(exit->signal != 0 ? "" : read_some(output_.get(), result_limit), *exit);
+}
+
 MemoryStatistics MemoryServer::wait(const CancelToken& cancel) {
   std::array<pollfd, 2> polls{{{server_.pidfd(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}}};
   for (;;) {

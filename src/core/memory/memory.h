@@ -12,6 +12,7 @@
 // If the server dies or its pages cannot be read, the restored processes are killed before they can see a
 // wrong byte.
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -82,6 +83,8 @@ class MemoryServer {
   void release();
   /// With a shared copy, to be called when CRIU has made all mappings and nothing runs yet.
   void share();
+  /// Throws why the server failed, if it does within this time.
+  void check(std::chrono::milliseconds patience);
   /// Waits until every page is in its place (or the processes have ended). Throws why the server failed; the
   /// processes are dead then. Cancelling leaves it running.
   MemoryStatistics wait(const CancelToken& cancel);

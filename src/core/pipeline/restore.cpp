@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -279,6 +280,11 @@ std::vector<int> RestoreLauncher::standing_by() const {
   std::vector<int> all = {stand_by_->restore->pidfd()};
   if (memory_) all.push_back(memory_->pidfd());
   return all;
+}
+
+/// Whose memory cannot be brought is killed, and then the server tells why.
+void RestoreLauncher::ended(const ExitState& exit) {
+  if (memory_ && exit.signal == SIGKILL) memory_->check(std::chrono::seconds(1));
 }
 
 void RestoreLauncher::stand_down() noexcept {

@@ -55,6 +55,7 @@ class RestoreLauncher final : public Launcher {
   std::vector<int> standing_by() const override;
   Child launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) override;
   void ready(LaunchContext& context) override;
+  void ended(const ExitState& exit) override;
   void stand_down() noexcept override;
 
  private:

@@ -32,7 +32,7 @@ enum class ReplicaState {
   running,
   frozen,  ///< it runs, but does not take a step: an idle slot of a pool
   exited,  ///< `exit` says how
-  failed,  ///< it never ran; `error` says why
+  failed,  ///< it never ran, or what it ran from was lost; `error` says why
   lost     ///< its supervisor died; so did all that was inside
 };
 const char* to_text(ReplicaState state);

@@ -107,6 +107,7 @@ class Life {
     launch();
     wait_ready();
     const ExitState exit = wait_end();
+    launcher_.ended(exit);
     const FileLock nobody_dumps(folder_ / dump_lock, FileLock::Mode::exclusive);
     return exit;
   }
@@ -241,6 +242,7 @@ void Life::launch() {
 void Life::check_alive() {
   const auto exit = main_.wait_for(std::chrono::milliseconds(0));
   if (!exit) return;
+  launcher_.ended(*exit);
   err_.finish();
   const std::string last = err_.tail();
   throw Error("the program ended before it was ready: " + exit->text(),

@@ -62,8 +62,8 @@ struct LaunchContext {
 };
 
 /// Where the main process comes from. The supervisor calls, in this order and from its main thread:
-/// prepare, stand_by (if the launch is to wait), launch, ready, and at the end stand_down; what one throws
-/// undoes everything and is what the caller is told.
+/// prepare, stand_by (if the launch is to wait), launch, ready, ended, and at last stand_down; what one
+/// throws undoes everything and is what the caller is told.
 class Launcher {
  public:
   virtual ~Launcher() = default;
@@ -81,6 +81,8 @@ class Launcher {
   virtual Child launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) = 0;
   /// Once it is ready, before anybody is told so.
   virtual void ready(LaunchContext& /*context*/) {}
+  /// The main process has ended so. Throws if it was ended for want of what this launcher was to bring.
+  virtual void ended(const ExitState& /*exit*/) {}
   /// Before the sandbox goes: nothing that was started inside, other than the main process, stays.
   virtual void stand_down() noexcept {}
   /// The name of the stage that launch() is timed as; empty: it reports its own stages.
