@@ -37,3 +37,18 @@ kill -INT "$pid"
 status=0
 wait "$pid" || status=$?
 assert_eq "$status" 130 "exit status"
+
+# One that comes as soon as the program has spoken is the program's too, though the front may not know yet that it runs.
+printf 'trap "exit 7" INT\necho up\nwhile :; do sleep 0.01; done\n' >"$TMP/program"
+mkfifo "$TMP/said"
+for _ in {1..15}; do
+  "$COLDSTART" run --rootfs "$ROOTFS" --bind "$TMP/program:/program:ro" -- sh /program >"$TMP/said" </dev/null &
+  pid=$!
+  exec 9<"$TMP/said"
+  read -r _ <&9
+  kill -INT "$pid"
+  status=0
+  wait "$pid" || status=$?
+  exec 9<&-
+  assert_eq "$status" 7 "exit status after a signal at once"
+done

@@ -66,7 +66,9 @@ void CallerLink::take(std::string_view message) {
     return;
   }
   const int signal = field<int>(json, "signal", document);
-  if (target_ >= 0 && ::syscall(SYS_pidfd_send_signal, target_, signal, nullptr, 0) != 0 && errno != ESRCH)
+  if (target_ < 0)
+    cancel_.cancel(signal);
+  else if (::syscall(SYS_pidfd_send_signal, target_, signal, nullptr, 0) != 0 && errno != ESRCH)
     log::warn("cannot forward signal {}", signal);
 }
 

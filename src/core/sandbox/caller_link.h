@@ -15,8 +15,8 @@
 namespace coldstart {
 
 /// Tells the caller what happens, and listens to it with a thread of its own: a signal is sent on to the main
-/// process; what else is ordered waits to be taken; when the caller is gone without having detached, `cancel`
-/// is cancelled.
+/// process, or cancels where there is none yet; what else is ordered waits to be taken; when the caller is
+/// gone without having detached, `cancel` is cancelled.
 class CallerLink {
  public:
   CallerLink(Fd socket, CancelToken& cancel);

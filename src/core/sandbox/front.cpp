@@ -89,6 +89,8 @@ struct ReplicaFront::Impl {
   Child supervisor;
   pid_t pid = 0, pid_inside = 0;
   bool ready = false, prepared = false, frozen = false;
+  bool only_has_to_run = false;  // there is nothing to be ready for
+  int signal_told = 0;           // that we were cancelled for
   const CancelToken* cancel = nullptr;
   std::optional<ExitState> ended;
 
@@ -98,6 +100,7 @@ struct ReplicaFront::Impl {
   void order(const char* what);
   void change(const char* what, bool to_frozen);
   void tell(const std::string& message);
+  bool leaves_to_supervisor(const CancelToken& token);
   void forward(int signal);
   ~Impl();
 };
@@ -167,6 +170,14 @@ void ReplicaFront::Impl::take(const StageSink& report) {
   }
 }
 
+/// True if it is for the supervisor to decide whether a signal that came to us ends the launch or goes to
+/// the program: it may run already, and have said so to the user but not yet to us.
+bool ReplicaFront::Impl::leaves_to_supervisor(const CancelToken& token) {
+  if (!only_has_to_run || (token.signal() != SIGINT && token.signal() != SIGTERM)) return false;
+  if (signal_told == 0) forward(signal_told = token.signal());
+  return true;
+}
+
 void ReplicaFront::Impl::forward(int signal) {
   const std::string message = R"({"signal": )" + std::to_string(signal) + "}";
   // The supervisor may just have gone; its last message is still to be read then.
@@ -190,6 +201,7 @@ ReplicaFront::ReplicaFront(Replicas& replicas, ReplicaSpec& spec) : impl_(std::m
   spec.id = record.id;
   impl_->id = record.id;
   impl_->folder = folder.path();
+  impl_->only_has_to_run = spec.ready.kind == Readiness::Kind::running;
   impl_->spawn(spec, folder.lock_fd());
 }
 
@@ -212,8 +224,9 @@ const std::optional<ExitState>& ReplicaFront::ended() const {
 void ReplicaFront::Impl::wait_for(const bool& flag, bool value, const CancelToken& token,
                                   const StageSink& report) {
   while (flag != value) {
-    token.check();
-    pollfd polls[2] = {{control.get(), POLLIN, 0}, {token.fd(), POLLIN, 0}};
+    const bool told = token.cancelled() && leaves_to_supervisor(token);
+    if (!told) token.check();
+    pollfd polls[2] = {{control.get(), POLLIN, 0}, {told ? -1 : token.fd(), POLLIN, 0}};
     if (::poll(polls, 2, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
     if (polls[0].revents != 0) take(report);
   }
@@ -289,7 +302,8 @@ void ReplicaFront::detach() {
 ExitState ReplicaFront::attend(int signals) {
   StdinPump stdin_pump(std::move(impl_->input));
   // What came between the last look at the token and the signalfd.
-  if (impl_->cancel != nullptr && impl_->cancel->signal() != 0) impl_->forward(impl_->cancel->signal());
+  if (impl_->cancel != nullptr && impl_->cancel->signal() != 0 && impl_->signal_told == 0)
+    impl_->forward(impl_->cancel->signal());
   while (!impl_->ended) {
     pollfd polls[4] = {{impl_->control.get(), POLLIN, 0},
                        {signals, POLLIN, 0},
