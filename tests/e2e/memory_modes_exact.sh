@@ -12,7 +12,7 @@
 need_checker
 
 snapshot_checker --mb "${MEMORY_TEST_MB:-384}" --threads 4 --processes 2 --rounds 300
-for mode in eager lazy shared shared auto; do
+for mode in ${MEMORY_TEST_MODES:-eager lazy shared shared auto}; do
   rm -f "$CHECKED"/{first,result,wrong}
   id=$(restored checker --memory "$mode" --no-wait)
   until_replica_ended "$id"

@@ -150,10 +150,52 @@ void AddressSpace::apply_unmapping(uint64_t start, uint64_t end, Batch& batch) {
   for (const uffd_msg& message : std::exchange(batch.waiting, {})) apply_move(message, batch);
 }
 
+/// An unmapping that was told after a move, but was before it: it is what made room.
+bool AddressSpace::came_late(const std::vector<uffd_msg>& messages, size_t unmapping, size_t move) const {
+  if (messages[unmapping].event != UFFD_EVENT_UNMAP) return false;
+  const auto& [start, end] = messages[unmapping].arg.remove;
+  const auto moves_to = [](const uffd_msg& m, uint64_t low, uint64_t high) {
+    return m.event == UFFD_EVENT_REMAP && m.arg.remap.to < high && m.arg.remap.to + m.arg.remap.len > low;
+  };
+  if (!moves_to(messages[move], start, end) || echoes_.contains({start, end})) return false;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const uffd_msg& m = messages[i];
+    const bool is_echo =
+        m.event == UFFD_EVENT_REMAP && m.arg.remap.from == start && m.arg.remap.from + m.arg.remap.len == end;
+    if (is_echo || (i > move && moves_to(m, start, end))) return false;
+  }
+  return userfault_.serves(std::max<uint64_t>(start, messages[move].arg.remap.to));
+}
+
+/// Who moved memory goes on as soon as that was read. What others did before he did, and have not told yet,
+/// is waited for.
+void AddressSpace::settle(std::vector<uffd_msg>& messages) const {
+  const auto is_move = [](const uffd_msg& m) { return m.event == UFFD_EVENT_REMAP; };
+  if (std::none_of(messages.begin(), messages.end(), is_move)) return;
+  const auto deadline = std::chrono::steady_clock::now() + longest_disorder;
+  while (userfault_.changing() && std::chrono::steady_clock::now() < deadline) {
+    pollfd p{userfault_.fd(), POLLIN, 0};
+    if (::poll(&p, 1, 1) < 0 && errno != EINTR) throw Error::sys("cannot poll a userfaultfd");
+    userfault_.read(messages);
+  }
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (!is_move(messages[i])) continue;
+    for (size_t j = i + 1; j < messages.size(); ++j) {
+      if (!came_late(messages, j, i)) continue;
+      log::debug("an unmapping was told after the move that it made room for");
+      const auto at = messages.begin();
+      std::rotate(at + static_cast<ptrdiff_t>(i), at + static_cast<ptrdiff_t>(j),
+                  at + static_cast<ptrdiff_t>(j) + 1);
+      ++i;
+    }
+  }
+}
+
 /// Reads and applies all there is; called with mutex_ held and no fillers.
 void AddressSpace::read_events(Batch& batch) {
   std::vector<uffd_msg> messages;
   userfault_.read(messages);
+  settle(messages);
   for (const uffd_msg& message : messages) apply(message, batch);
 }
 

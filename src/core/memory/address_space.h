@@ -16,7 +16,9 @@
 // Events of two threads may be told in the wrong order: one moves its memory away and another gets the hole,
 // before the first has told. So a move to a place that is still taken waits for the event that frees it. And
 // the kernel tells of a move twice, as a move and then as an unmapping of the old place, which may have a new
-// owner by then: that echo is ignored.
+// owner by then: that echo is ignored. Nor need the event that frees a place be about memory that we know of,
+// as mappings grow without our being told: so moves are looked at only when nothing else is on its way, and
+// the kernel tells whether what was unmapped lies there still.
 //
 // That makes a page's state exact: it is in `pending_`, or a filler has it, or it needs nothing from the
 // snapshot any more, so that a fault on it is answered with zeros.
@@ -97,6 +99,8 @@ class AddressSpace {
   struct Batch;
   Push push(const Piece& piece, MutableByteSpan scratch, bool insist);
   void read_events(Batch& batch);
+  void settle(std::vector<uffd_msg>& messages) const;
+  bool came_late(const std::vector<uffd_msg>& messages, size_t unmapping, size_t move) const;
   void apply(const uffd_msg& message, Batch& batch);
   void apply_move(const uffd_msg& message, Batch& batch);
   void apply_unmapping(uint64_t start, uint64_t end, Batch& batch);

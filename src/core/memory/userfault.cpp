@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/base/error.h"
@@ -13,6 +14,8 @@
 namespace coldstart {
 
 namespace {
+
+constexpr uint64_t page_size = 4096;
 
 Fill reason(int error, uint64_t at) {
   switch (error) {
@@ -51,7 +54,7 @@ FillResult fill(uint64_t start, uint64_t size, Step step) {
 
 }  // namespace
 
-void Userfault::read(std::vector<uffd_msg>& messages) {
+void Userfault::read(std::vector<uffd_msg>& messages) const {
   std::array<uffd_msg, 32> buffer;
   for (;;) {
     const ssize_t n = ::read(fd_.get(), buffer.data(), sizeof buffer);
@@ -109,6 +112,24 @@ bool Userfault::memory_lives() const {
   uffdio_zeropage nothing{};
   nothing.range = {0, 4096};
   return ::ioctl(fd_.get(), UFFDIO_ZEROPAGE, &nothing) == 0 || errno != ESRCH;
+}
+
+bool Userfault::changing() const {
+  // This is refused in any case, but first for that reason.
+  uffdio_zeropage nothing{};
+  nothing.range = {0, page_size};
+  return ::ioctl(fd_.get(), UFFDIO_ZEROPAGE, &nothing) != 0 && errno == EAGAIN;
+}
+
+bool Userfault::serves(uint64_t address) const {
+  // A mapping is looked for before the bytes, and these cannot be had.
+  static void* const unreadable = ::mmap(nullptr, page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (unreadable == MAP_FAILED) return true;
+  uffdio_copy call{};
+  call.dst = address;
+  call.src = reinterpret_cast<uint64_t>(unreadable);
+  call.len = page_size;
+  return ::ioctl(fd_.get(), UFFDIO_COPY, &call) == 0 || errno != ENOENT;
 }
 
 void Userfault::wake(uint64_t start, uint64_t size) {

@@ -32,7 +32,7 @@ class Userfault {
   explicit Userfault(Fd fd) : fd_(std::move(fd)) {}
   /// Reads what the kernel has to say; adds it to `messages`. Of UFFD_EVENT_FORK the new descriptor is owned
   /// by whoever reads the message.
-  void read(std::vector<uffd_msg>& messages);
+  void read(std::vector<uffd_msg>& messages) const;
   /// Fills with bytes, wakes who waits for them. Throws if `from` cannot be read.
   FillResult copy(uint64_t to, ByteSpan from);
   /// Fills with zeros, wakes who waits for them.
@@ -45,6 +45,10 @@ class Userfault {
   void share(uint64_t start, uint64_t size);
   /// False once the process is gone or runs another program.
   bool memory_lives() const;
+  /// Mappings are being changed: it will be told, and until that is read nothing is filled.
+  bool changing() const;
+  /// While nothing is changing: whether a mapping that is served is there.
+  bool serves(uint64_t address) const;
   /// Who waits for memory there tries again.
   void wake(uint64_t start, uint64_t size);
   int fd() const { return fd_.get(); }
