@@ -2,6 +2,7 @@
 #include "core/sandbox/caller_link.h"
 
 #include <cerrno>
+#include <utility>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -37,6 +38,18 @@ void CallerLink::send(const OrderedJson& message) {
 void CallerLink::forward_signals_to(int pidfd) {
   const std::lock_guard lock(mutex_);
   target_ = pidfd;
+  holding_ = false;
+  for (const int signal : std::exchange(held_, {})) forward_locked(signal);
+}
+
+void CallerLink::hold_signals() {
+  const std::lock_guard lock(mutex_);
+  holding_ = true;
+}
+
+void CallerLink::forward_locked(int signal) {
+  if (target_ >= 0 && ::syscall(SYS_pidfd_send_signal, target_, signal, nullptr, 0) != 0 && errno != ESRCH)
+    log::warn("cannot forward signal {}", signal);
 }
 
 std::string CallerLink::take_order() {
@@ -66,10 +79,12 @@ void CallerLink::take(std::string_view message) {
     return;
   }
   const int signal = field<int>(json, "signal", document);
-  if (target_ < 0)
+  if (target_ >= 0)
+    forward_locked(signal);
+  else if (holding_)
+    held_.push_back(signal);
+  else
     cancel_.cancel(signal);
-  else if (::syscall(SYS_pidfd_send_signal, target_, signal, nullptr, 0) != 0 && errno != ESRCH)
-    log::warn("cannot forward signal {}", signal);
 }
 
 void CallerLink::listen() {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "core/base/cancel.h"
 #include "core/base/fd.h"
@@ -25,6 +26,8 @@ class CallerLink {
 
   /// Nothing happens if the caller is gone. Thread-safe.
   void send(const OrderedJson& message);
+  /// Until forward_signals_to(), signals wait for the main process, which is about to be there.
+  void hold_signals();
   /// To whom signals go from now on: a pidfd, which must stay open until another is set; -1: nobody.
   void forward_signals_to(int pidfd);
   /// Readable while orders wait: for poll(2).
@@ -37,6 +40,7 @@ class CallerLink {
  private:
   void listen();
   void take(std::string_view message);
+  void forward_locked(int signal);
 
   Fd socket_;
   Fd stop_;
@@ -44,8 +48,10 @@ class CallerLink {
   CancelToken& cancel_;
   std::atomic<bool> gone_{false};
   bool detached_ = false;  // of the listening thread
-  std::mutex mutex_;       // guards target_, orders_
+  std::mutex mutex_;       // guards all below
   int target_ = -1;
+  bool holding_ = false;
+  std::vector<int> held_;  // signals
   std::deque<std::string> orders_;
   std::thread thread_;
 };

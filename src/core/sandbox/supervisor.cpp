@@ -222,6 +222,8 @@ void Life::wait_until_told() {
 
 void Life::launch() {
   LaunchContext c = context();
+  op_.cancel.check();
+  if (launcher_.launches_at_once()) link_.hold_signals();
   const auto start = [&] { main_ = launcher_.launch(*sandbox_, stdio_, c); };
   if (const std::string name = launcher_.stage(); !name.empty())
     stage(name, start);

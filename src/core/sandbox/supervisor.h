@@ -79,6 +79,8 @@ class Launcher {
   /// Gives the main process: a child of this process, running inside with `stdio`. /dev/shm can be filled
   /// through sandbox.root().
   virtual Child launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) = 0;
+  /// launch() takes no time to speak of: a signal that comes meanwhile is the program's, and cancels nothing.
+  virtual bool launches_at_once() const { return false; }
   /// Once it is ready, before anybody is told so.
   virtual void ready(LaunchContext& /*context*/) {}
   /// The main process has ended so. Throws if it was ended for want of what this launcher was to bring.
@@ -93,6 +95,7 @@ class Launcher {
 class ProgramLauncher final : public Launcher {
  public:
   Child launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) override;
+  bool launches_at_once() const override { return true; }
   std::string stage() const override { return "launch"; }
 };
 
