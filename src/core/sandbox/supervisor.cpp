@@ -107,8 +107,11 @@ class Life {
     launch();
     wait_ready();
     const ExitState exit = wait_end();
-    launcher_.ended(exit);
-    const FileLock nobody_dumps(folder_ / dump_lock, FileLock::Mode::exclusive);
+    auto nobody_dumps = FileLock::try_lock(folder_ / dump_lock, FileLock::Mode::exclusive);
+    if (nobody_dumps)
+      launcher_.ended(exit);
+    else  // CRIU ended it, and is not done
+      nobody_dumps = FileLock(folder_ / dump_lock, FileLock::Mode::exclusive);
     return exit;
   }
 
