@@ -25,8 +25,8 @@ constexpr auto between_chunks = 20ms;  // then
 constexpr auto pause_when_full = 60s;  // until it is tried again to cache something
 constexpr auto harden_delay = 5s;      // of rest, before what was cached is flushed
 constexpr uint64_t at_once = 1 << 20;  // files up to this size are cached in one step
-constexpr uint64_t written_at_once = 2
-                                     << 20;  // of a larger one, if there: as much as the kernel maps at once
+// Of a larger one, if it is there: as much as the kernel maps at once.
+constexpr uint64_t written_at_once = uint64_t{2} << 20;
 
 /// Of the calling thread, for processor and disk. Where it is not allowed, it is not needed for being right.
 void take_lowest_priority() {

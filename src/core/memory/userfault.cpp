@@ -10,12 +10,11 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/memory/pending_pages.h"
 
 namespace coldstart {
 
 namespace {
-
-constexpr uint64_t page_size = 4096;
 
 Fill reason(int error, uint64_t at) {
   switch (error) {
@@ -50,6 +49,13 @@ FillResult fill(uint64_t start, uint64_t size, Step step) {
     done += static_cast<uint64_t>(moved);  // a part; what stopped it is told by the next call
   }
   return {Fill::done, size};
+}
+
+/// Why zeroing what no mapping can hold is refused: the process's state comes before that.
+int refusal(int fd) {
+  uffdio_zeropage nothing{};
+  nothing.range = {0, page_size};
+  return ::ioctl(fd, UFFDIO_ZEROPAGE, &nothing) == 0 ? 0 : errno;
 }
 
 }  // namespace
@@ -108,17 +114,11 @@ void Userfault::share(uint64_t start, uint64_t size) {
 }
 
 bool Userfault::memory_lives() const {
-  // Zeroing what no mapping can hold is refused for another reason while it lives.
-  uffdio_zeropage nothing{};
-  nothing.range = {0, 4096};
-  return ::ioctl(fd_.get(), UFFDIO_ZEROPAGE, &nothing) == 0 || errno != ESRCH;
+  return refusal(fd_.get()) != ESRCH;
 }
 
 bool Userfault::changing() const {
-  // This is refused in any case, but first for that reason.
-  uffdio_zeropage nothing{};
-  nothing.range = {0, page_size};
-  return ::ioctl(fd_.get(), UFFDIO_ZEROPAGE, &nothing) != 0 && errno == EAGAIN;
+  return refusal(fd_.get()) == EAGAIN;
 }
 
 bool Userfault::serves(uint64_t address) const {
