@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/memory/address_space.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <optional>
+#include <thread>
+#include <utility>
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -26,6 +27,9 @@ constexpr uint64_t most_mapped_at_once = uint64_t{2} << 20;
 // How long the event that frees a place may come behind the one that takes it: the thread that has to tell is
 // on its way, but may have lost its processor.
 constexpr auto longest_disorder = std::chrono::milliseconds(200);
+// How long a fork waits for all that was before it to be told. Others may go on changing their mappings for
+// ever.
+constexpr auto longest_wait_of_fork = std::chrono::milliseconds(10);
 
 uint64_t page_of(uint64_t address) {
   return address & ~(page_size - 1);
@@ -52,8 +56,9 @@ struct AddressSpace::Content {
 struct AddressSpace::Batch {
   std::vector<uint64_t> faults;  // pages
   std::vector<Answer> answers;
+  std::vector<Fd> unborn;  // forked, but where what is memory of theirs has yet to be told
   std::vector<std::shared_ptr<AddressSpace>> children;
-  std::vector<uffd_msg> waiting;  // moves to a place that is not free yet
+  std::vector<ServedMemory::Move> moves;  // told since the first child
 };
 
 AddressSpace::AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters,
@@ -65,9 +70,9 @@ AddressSpace::AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, Fill
       scratch_(neighbourhood) {
   const auto ours = [&](const Piece& p) { return !shared_ || shared_->find(p.image) == nullptr; };
   for (const Piece& piece : source_->pieces())
-    if (ours(piece)) pending_.add(piece);
+    if (ours(piece)) map_.pending.add(piece);
   for (const Piece& mapping : source_->mappings())
-    if (ours(mapping)) registered_.add(mapping);
+    if (ours(mapping)) map_.add_mapping(mapping);
 }
 
 AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
@@ -76,34 +81,21 @@ AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
       shared_(parent.shared_),
       counters_(parent.counters_),
       scratch_(neighbourhood),
-      pending_(parent.pending_),
-      shared_now_(parent.shared_now_),
-      registered_(parent.registered_),
-      cursor_(parent.cursor_) {
-  for (const auto& [start, end] : source_->not_inherited()) {
-    pending_.drop_image(start, end);
-    registered_.drop_image(start, end);
-  }
-}
+      map_(parent.map_.forked(source_->not_inherited())),
+      cursor_(parent.cursor_) {}
 
 void AddressSpace::share() {
   if (!shared_) return;
   const std::lock_guard lock(mutex_);
   for (const SharedMapping& m : shared_->mappings()) {
     userfault_.share(m.start, m.end - m.start);
-    registered_.add({m.start, m.end - m.start, m.start});
+    map_.add_mapping({m.start, m.end - m.start, m.start});
   }
   for (const Piece& piece : source_->pieces()) {
     if (shared_->find(piece.image) == nullptr) continue;
-    pending_.add(piece);
-    shared_now_.add(piece);
+    map_.pending.add(piece);
+    map_.shared.add(piece);
   }
-}
-
-/// The process has no use any more for what the snapshot has there. Called with mutex_ held.
-void AddressSpace::forget(uint64_t start, uint64_t end) {
-  pending_.drop(start, end);
-  shared_now_.drop(start, end);
 }
 
 void AddressSpace::apply(const uffd_msg& message, Batch& batch) {
@@ -112,125 +104,89 @@ void AddressSpace::apply(const uffd_msg& message, Batch& batch) {
       batch.faults.push_back(page_of(message.arg.pagefault.address));
       break;
     case UFFD_EVENT_FORK:
-      batch.children.push_back(
-          std::shared_ptr<AddressSpace>(new AddressSpace(Fd(static_cast<int>(message.arg.fork.ufd)), *this)));
+      batch.unborn.emplace_back(static_cast<int>(message.arg.fork.ufd));
       break;
     case UFFD_EVENT_REMAP:
-      apply_move(message, batch);
+      map_.moved({message.arg.remap.from, message.arg.remap.to, message.arg.remap.len});
+      if (!batch.children.empty())
+        batch.moves.push_back({message.arg.remap.from, message.arg.remap.to, message.arg.remap.len});
       break;
     case UFFD_EVENT_REMOVE:
-      forget(message.arg.remove.start, message.arg.remove.end);
+      map_.removed(message.arg.remove.start, message.arg.remove.end);
       break;
     case UFFD_EVENT_UNMAP:
-      apply_unmapping(message.arg.remove.start, message.arg.remove.end, batch);
+      map_.unmapped(message.arg.remove.start, message.arg.remove.end);
       break;
     default:
       log::warn("an unknown userfaultfd event {:#x} is ignored", unsigned{message.event});
   }
+  take_children(batch);
 }
 
-void AddressSpace::apply_move(const uffd_msg& message, Batch& batch) {
-  const auto& [from, to, size] = message.arg.remap;
-  if (registered_.overlaps(to, to + size)) {
-    batch.waiting.push_back(message);
-    return;
-  }
-  pending_.move(from, to, size);
-  shared_now_.move(from, to, size);
-  registered_.move(from, to, size);
-  echoes_.emplace(from, from + size);
-  for (const uffd_msg& later : std::exchange(batch.waiting, {})) apply_move(later, batch);
-}
-
-void AddressSpace::apply_unmapping(uint64_t start, uint64_t end, Batch& batch) {
-  if (echoes_.erase({start, end}) == 0) {
-    forget(start, end);
-    registered_.drop(start, end);
-  }
-  for (const uffd_msg& message : std::exchange(batch.waiting, {})) apply_move(message, batch);
-}
-
-/// An unmapping that was told after a move, but was before it: it is what made room.
-bool AddressSpace::came_late(const std::vector<uffd_msg>& messages, size_t unmapping, size_t move) const {
-  if (messages[unmapping].event != UFFD_EVENT_UNMAP) return false;
-  const auto& [start, end] = messages[unmapping].arg.remove;
-  const auto moves_to = [](const uffd_msg& m, uint64_t low, uint64_t high) {
-    return m.event == UFFD_EVENT_REMAP && m.arg.remap.to < high && m.arg.remap.to + m.arg.remap.len > low;
-  };
-  if (!moves_to(messages[move], start, end) || echoes_.contains({start, end})) return false;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const uffd_msg& m = messages[i];
-    const bool is_echo =
-        m.event == UFFD_EVENT_REMAP && m.arg.remap.from == start && m.arg.remap.from + m.arg.remap.len == end;
-    if (is_echo || (i > move && moves_to(m, start, end))) return false;
-  }
-  return userfault_.serves(std::max<uint64_t>(start, messages[move].arg.remap.to));
-}
-
-/// Who moved memory goes on as soon as that was read. What others did before he did, and have not told yet,
-/// is waited for.
-void AddressSpace::settle(std::vector<uffd_msg>& messages) const {
-  const auto is_move = [](const uffd_msg& m) { return m.event == UFFD_EVENT_REMAP; };
-  if (std::none_of(messages.begin(), messages.end(), is_move)) return;
-  const auto deadline = std::chrono::steady_clock::now() + longest_disorder;
-  while (userfault_.changing() && std::chrono::steady_clock::now() < deadline) {
-    pollfd p{userfault_.fd(), POLLIN, 0};
-    if (::poll(&p, 1, 1) < 0 && errno != EINTR) throw Error::sys("cannot poll a userfaultfd");
-    userfault_.read(messages);
-  }
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (!is_move(messages[i])) continue;
-    for (size_t j = i + 1; j < messages.size(); ++j) {
-      if (!came_late(messages, j, i)) continue;
-      log::debug("an unmapping was told after the move that it made room for");
-      const auto at = messages.begin();
-      std::rotate(at + static_cast<ptrdiff_t>(i), at + static_cast<ptrdiff_t>(j),
-                  at + static_cast<ptrdiff_t>(j) + 1);
-      ++i;
-    }
-  }
+void AddressSpace::take_children(Batch& batch) {
+  if (map_.waits()) return;
+  for (Fd& fd : std::exchange(batch.unborn, {}))
+    batch.children.push_back(std::shared_ptr<AddressSpace>(new AddressSpace(std::move(fd), *this)));
 }
 
 /// Reads and applies all there is; called with mutex_ held and no fillers.
 void AddressSpace::read_events(Batch& batch) {
   std::vector<uffd_msg> messages;
   userfault_.read(messages);
-  settle(messages);
   for (const uffd_msg& message : messages) apply(message, batch);
+  if (map_.is_unsettled() && !userfault_.changing())
+    map_.settle([&](uint64_t address) { return userfault_.serves(address); });
+}
+
+/// Reads on for as long as what was read cannot be understood without what comes. Called with mutex_ held and
+/// no fillers.
+void AddressSpace::await_order(Batch& batch) {
+  const auto begun = std::chrono::steady_clock::now();
+  const auto before = [&](auto limit) { return std::chrono::steady_clock::now() - begun < limit; };
+  while (map_.waits()) {
+    pollfd p{userfault_.fd(), POLLIN, 0};
+    if (::poll(&p, 1, 1) < 0 && errno != EINTR) throw Error::sys("cannot poll a userfaultfd");
+    const bool all_is_told = !userfault_.changing();
+    read_events(batch);
+    if (all_is_told || !before(longest_disorder)) map_.wait_no_longer();
+  }
+  take_children(batch);
+  while (!batch.children.empty() && userfault_.changing() && before(longest_wait_of_fork)) {
+    std::this_thread::yield();  // who forked is being woken just now
+    read_events(batch);
+  }
+  for (const auto& child : batch.children) child->take_moves(batch.moves);
+}
+
+/// Of a child that nobody else knows yet: moves that were told after the fork, but may have been before it.
+void AddressSpace::take_moves(const std::vector<ServedMemory::Move>& moves) {
+  for (const ServedMemory::Move& move : moves) {
+    if (!userfault_.serves(move.to) || userfault_.serves(move.from)) continue;
+    map_.moved(move);
+    map_.unmapped(move.from, move.from + move.size);  // the move's echo
+  }
 }
 
 /// Reads and applies; decides the answers while no fill is under way. Called with mutex_ held and no fillers.
 AddressSpace::Batch AddressSpace::read_batch() {
   Batch batch;
   read_events(batch);
-  const auto deadline = std::chrono::steady_clock::now() + longest_disorder;
-  while (!batch.waiting.empty()) {
-    pollfd p{userfault_.fd(), POLLIN, 0};
-    if (::poll(&p, 1, 1) < 0 && errno != EINTR) throw Error::sys("cannot poll a userfaultfd");
-    read_events(batch);
-    if (std::chrono::steady_clock::now() < deadline) continue;
-    // Nobody frees it: a mapping that a fork did not inherit (MADV_DONTFORK) was there.
-    for (const uffd_msg& message : std::exchange(batch.waiting, {})) {
-      const auto& [from, to, size] = message.arg.remap;
-      registered_.drop(to, to + size);
-      apply_move(message, batch);
-    }
-  }
+  await_order(batch);
   // All zeros first: what an answer of this batch claims is no longer pending, but is not zeros either.
   for (const uint64_t page : batch.faults) {
     const uint64_t low = page & ~(neighbourhood - 1);
-    Answer answer{page, 0, 0, pending_.around(page, low, low + neighbourhood)};
-    if (!answer.piece && (answer.piece = shared_now_.around(page, low, low + neighbourhood)))
+    Answer answer{page, 0, 0, map_.pending.around(page, low, low + neighbourhood)};
+    if (!answer.piece && (answer.piece = map_.shared.around(page, low, low + neighbourhood)))
       answer.again = true;
     if (!answer.piece) {
-      std::tie(answer.low, answer.high) = pending_.gap(page, low, low + neighbourhood);
-      std::tie(answer.low, answer.high) = shared_now_.gap(page, answer.low, answer.high);
+      std::tie(answer.low, answer.high) = map_.pending.gap(page, low, low + neighbourhood);
+      std::tie(answer.low, answer.high) = map_.shared.gap(page, answer.low, answer.high);
     }
     batch.answers.push_back(answer);
   }
   for (Answer& answer : batch.answers) {
     if (!answer.piece || answer.again) continue;
-    if (!pending_.claim(*answer.piece)) answer.piece.reset();  // an answer before this one brings it
+    if (!map_.pending.claim(*answer.piece)) answer.piece.reset();  // an answer before this one brings it
     cursor_ = page_of(answer.page) + page_size;
   }
   counters_.faults += batch.faults.size();
@@ -359,15 +315,14 @@ Fill AddressSpace::fill(Piece piece, Content content, std::vector<Piece>& left,
 /// Ends a fill: what is left is pending again; a process that is gone needs nothing more.
 void AddressSpace::give_back(const std::vector<Piece>& left, Fill why) {
   const std::lock_guard lock(mutex_);
-  for (const Piece& piece : left) pending_.add(piece);
+  for (const Piece& piece : left) map_.pending.add(piece);
   if (why != Fill::gone) return;
   lose();
 }
 
 /// The process is gone. Called with mutex_ held.
 void AddressSpace::lose() {
-  pending_ = {};
-  shared_now_ = {};
+  map_ = {};
   gone_ = true;
   may_finish_ = true;
 }
@@ -376,7 +331,7 @@ AddressSpace::Push AddressSpace::push(MutableByteSpan scratch, bool insist) {
   std::optional<Piece> piece;
   {
     const std::lock_guard lock(mutex_);
-    piece = pending_.next(cursor_, most_mapped_at_once);
+    piece = map_.pending.next(cursor_, most_mapped_at_once);
     if (!piece) return Push::nothing;
     if (!shared_ || shared_->find(piece->image) == nullptr)
       piece = piece->first(std::min<uint64_t>(piece->size, scratch.size()));
@@ -391,7 +346,7 @@ AddressSpace::Push AddressSpace::push(const PageRange& range, MutableByteSpan sc
     std::optional<Piece> piece;
     {
       const std::lock_guard lock(mutex_);
-      piece = pending_.next(at, std::min<uint64_t>(end - at, scratch.size()));
+      piece = map_.pending.next(at, std::min<uint64_t>(end - at, scratch.size()));
     }
     if (!piece || piece->start < at || piece->start >= end || piece->image != piece->start) break;
     const Push result = push(piece->first(std::min(piece->size, end - piece->start)), scratch, true);
@@ -409,7 +364,7 @@ AddressSpace::Push AddressSpace::push(const Piece& piece, MutableByteSpan scratc
   {
     std::unique_lock lock(mutex_);
     not_reading_.wait(lock, [&] { return !reading_; });
-    if (!pending_.claim(piece)) return Push::filled;  // it was filled or moved meanwhile
+    if (!map_.pending.claim(piece)) return Push::filled;  // it was filled or moved meanwhile
     ++filling_;
   }
   Fill why = Fill::gone;
@@ -453,7 +408,7 @@ void AddressSpace::finish_when_filled() {
 /// Called with mutex_ held. An event that is still unread then is harmless: every page is in its place, and
 /// the kernel lets go of whoever waits for us.
 void AddressSpace::end_if_filled() {
-  if (finished_ || !may_finish_ || !pending_.empty() || filling_ > 0 || reading_ || answering_) return;
+  if (finished_ || !may_finish_ || !map_.pending.empty() || filling_ > 0 || reading_ || answering_) return;
   if (shared_ && !gone_) return;
   userfault_.close();
   finished_ = true;
@@ -475,12 +430,12 @@ bool AddressSpace::finished() const {
 
 bool AddressSpace::filled() const {
   const std::lock_guard lock(mutex_);
-  return pending_.empty() && filling_ == 0 && !reading_ && !answering_;
+  return map_.pending.empty() && filling_ == 0 && !reading_ && !answering_;
 }
 
 uint64_t AddressSpace::pending_bytes() const {
   const std::lock_guard lock(mutex_);
-  return pending_.bytes();
+  return map_.pending.bytes();
 }
 
 }  // namespace coldstart

@@ -7,27 +7,24 @@
 // it. The kernel tells of a discard before it does it, and refuses our fills (EAGAIN) from then until we have
 // READ the event; after that the process goes on, and a fill looked up before would bring the old bytes back.
 // So an event may be read only while no fill is under way:
-//   - a filler takes its piece out of `pending_` and counts itself in `filling_`, copies, counts itself out;
+//   - a filler takes its piece out of what is pending and counts itself in `filling_`, copies, counts itself
+//   out;
 //   - the reader first keeps new fillers out (`reading_`), waits until none is left, and only then reads. It
 //   applies
 //     all events, and looks the faults up only afterwards, as an event in the same batch may change the
 //     answer;
 //   - the reader's own fills need no such care: nobody but the reader reads events.
-// Events of two threads may be told in the wrong order: one moves its memory away and another gets the hole,
-// before the first has told. So a move to a place that is still taken waits for the event that frees it. And
-// the kernel tells of a move twice, as a move and then as an unmapping of the old place, which may have a new
-// owner by then: that echo is ignored. Nor need the event that frees a place be about memory that we know of,
-// as mappings grow without our being told: so moves are looked at only when nothing else is on its way, and
-// the kernel tells whether what was unmapped lies there still.
+// What is told is not what happens when (served_memory.h). A fork's event, too, may come before that of a
+// move that the child has seen: so what is told until nothing is on its way is looked for in the child.
 //
-// That makes a page's state exact: it is in `pending_`, or a filler has it, or it needs nothing from the
+// That makes a page's state exact: it is pending, or a filler has it, or it needs nothing from the
 // snapshot any more, so that a fault on it is answered with zeros.
 //
 // Mappings of the shared copy (shared_pages.h) are served the same way, but a page is mapped instead of
 // copied, and that is never final: the kernel may take it out of the page tables again, and a fork may leave
-// it out of the child's. So a page of theirs stays in `shared_now_` for as long as the process has not
-// discarded it, and is mapped again whenever it is asked for; and the service lasts as long as the process,
-// since to whom nobody answers the kernel would show what is in the file, discarded or not.
+// it out of the child's. So a page of theirs stays in `ServedMemory::shared` for as long as the process has
+// not discarded it, and is mapped again whenever it is asked for; and the service lasts as long as the
+// process, since to whom nobody answers the kernel would show what is in the file, discarded or not.
 
 #include <atomic>
 #include <condition_variable>
@@ -35,12 +32,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
 #include "core/memory/page_source.h"
-#include "core/memory/pending_pages.h"
+#include "core/memory/served_memory.h"
 #include "core/memory/shared_pages.h"
 #include "core/memory/userfault.h"
 
@@ -99,11 +95,10 @@ class AddressSpace {
   struct Batch;
   Push push(const Piece& piece, MutableByteSpan scratch, bool insist);
   void read_events(Batch& batch);
-  void settle(std::vector<uffd_msg>& messages) const;
-  bool came_late(const std::vector<uffd_msg>& messages, size_t unmapping, size_t move) const;
   void apply(const uffd_msg& message, Batch& batch);
-  void apply_move(const uffd_msg& message, Batch& batch);
-  void apply_unmapping(uint64_t start, uint64_t end, Batch& batch);
+  void take_children(Batch& batch);
+  void await_order(Batch& batch);
+  void take_moves(const std::vector<ServedMemory::Move>& moves);
   Batch read_batch();
   void give(const Answer& answer);
   void give_piece(const Answer& answer);
@@ -112,7 +107,6 @@ class AddressSpace {
   struct Content;
   std::optional<Content> content_of(const Piece& piece, MutableByteSpan scratch, bool insist);
   Fill fill(Piece piece, Content content, std::vector<Piece>& left, std::atomic<uint64_t>& count);
-  void forget(uint64_t start, uint64_t end);
   void lose();
   void end_if_filled();
 
@@ -125,11 +119,8 @@ class AddressSpace {
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable no_fillers_;
   std::condition_variable not_reading_;
-  PendingPages pending_;
-  PendingPages shared_now_;                         // pages that are those of the shared copy, or would be
-  PendingPages registered_;                         // the mappings we know to serve; not what they grew by
-  std::set<std::pair<uint64_t, uint64_t>> echoes_;  // unmappings that were told as moves already
-  uint64_t cursor_ = 0;                             // where to push next: behind the last fault or push
+  ServedMemory map_;
+  uint64_t cursor_ = 0;  // where to push next: behind the last fault or push
   int filling_ = 0;
   bool reading_ = false;
   bool answering_ = false;  // serve() still holds claimed pieces

@@ -36,26 +36,34 @@ Fill reason(int error, uint64_t at) {
   }
 }
 
+/// Why zeroing what no mapping can hold is refused: the process's state comes before that.
+int refusal(int fd) {
+  uffdio_zeropage nothing{};
+  nothing.range = {0, page_size};
+  return ::ioctl(fd, UFFDIO_ZEROPAGE, &nothing) == 0 ? 0 : errno;
+}
+
+/// The kernel looks for the mapping before it looks whether mappings are being changed (since Linux 6.8,
+/// where only the one mapping is locked): one that has just been moved is "not there", although nobody was
+/// told yet. For as long as that is unread, though, it does say that they are changing.
+Fill reason_now(int fd, int error, uint64_t at) {
+  const Fill why = reason(error, at);
+  return why == Fill::unmapped && refusal(fd) == EAGAIN ? Fill::changing : why;
+}
+
 /// Runs `step(done)`, one ioctl from offset `done` that says how far it came, until all is done or it fails.
 template <class Step>
-FillResult fill(uint64_t start, uint64_t size, Step step) {
+FillResult fill(int fd, uint64_t start, uint64_t size, Step step) {
   uint64_t done = 0;
   while (done < size) {
     int64_t moved = 0;
     if (step(done, moved) == 0) return {Fill::done, size};
     const int error = errno;
     if (error == EINTR) continue;
-    if (moved <= 0) return {reason(error, start + done), done};
+    if (moved <= 0) return {reason_now(fd, error, start + done), done};
     done += static_cast<uint64_t>(moved);  // a part; what stopped it is told by the next call
   }
   return {Fill::done, size};
-}
-
-/// Why zeroing what no mapping can hold is refused: the process's state comes before that.
-int refusal(int fd) {
-  uffdio_zeropage nothing{};
-  nothing.range = {0, page_size};
-  return ::ioctl(fd, UFFDIO_ZEROPAGE, &nothing) == 0 ? 0 : errno;
 }
 
 }  // namespace
@@ -74,7 +82,7 @@ void Userfault::read(std::vector<uffd_msg>& messages) const {
 }
 
 FillResult Userfault::copy(uint64_t to, ByteSpan from) {
-  return fill(to, from.size(), [&](uint64_t done, int64_t& moved) {
+  return fill(fd_.get(), to, from.size(), [&](uint64_t done, int64_t& moved) {
     uffdio_copy call{};
     call.dst = to + done;
     call.src = reinterpret_cast<uint64_t>(from.data()) + done;
@@ -86,7 +94,7 @@ FillResult Userfault::copy(uint64_t to, ByteSpan from) {
 }
 
 FillResult Userfault::zero(uint64_t start, uint64_t size) {
-  return fill(start, size, [&](uint64_t done, int64_t& moved) {
+  return fill(fd_.get(), start, size, [&](uint64_t done, int64_t& moved) {
     uffdio_zeropage call{};
     call.range = {start + done, size - done};
     const int result = ::ioctl(fd_.get(), UFFDIO_ZEROPAGE, &call);
@@ -96,7 +104,7 @@ FillResult Userfault::zero(uint64_t start, uint64_t size) {
 }
 
 FillResult Userfault::map(uint64_t start, uint64_t size) {
-  return fill(start, size, [&](uint64_t done, int64_t& moved) {
+  return fill(fd_.get(), start, size, [&](uint64_t done, int64_t& moved) {
     uffdio_continue call{};
     call.range = {start + done, size - done};
     const int result = ::ioctl(fd_.get(), UFFDIO_CONTINUE, &call);
@@ -129,7 +137,7 @@ bool Userfault::serves(uint64_t address) const {
   call.dst = address;
   call.src = reinterpret_cast<uint64_t>(unreadable);
   call.len = page_size;
-  return ::ioctl(fd_.get(), UFFDIO_COPY, &call) == 0 || errno != ENOENT;
+  return ::ioctl(fd_.get(), UFFDIO_COPY, &call) == 0 || errno != ENOENT || changing();
 }
 
 void Userfault::wake(uint64_t start, uint64_t size) {

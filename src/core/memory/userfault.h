@@ -16,7 +16,7 @@ enum class Fill {
   done,      ///< all of it is filled
   present,   ///< there is a page already, behind the bytes that are filled
   changing,  ///< the process changes its mappings: an event is to be read first
-  unmapped,  ///< not one mapping that we serve
+  unmapped,  ///< not one mapping that we serve, and nothing is being changed
   gone,      ///< the process has exited or runs another program
 };
 
@@ -47,7 +47,7 @@ class Userfault {
   bool memory_lives() const;
   /// Mappings are being changed: it will be told, and until that is read nothing is filled.
   bool changing() const;
-  /// While nothing is changing: whether a mapping that is served is there.
+  /// Whether a mapping that is served is there; true as well while mappings are being changed.
   bool serves(uint64_t address) const;
   /// Who waits for memory there tries again.
   void wake(uint64_t start, uint64_t size);
