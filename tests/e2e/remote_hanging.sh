@@ -23,9 +23,10 @@ wait_for 20 curl -s -o "$TMP/answer" "$proxied/"
 elsewhere mount app "$TMP/at" --remote "$proxied" --remote-timeout 3 >/dev/null
 at_exit elsewhere umount "$TMP/at"
 cmp "$TMP/at/1" "$TMP/tree/1"
+# From the image's end (1 10 11 … 19 2 20 …) to its front: what is fetched ahead lies behind what is read.
+declare -A file_of=([hang]=9 [refuse]=6 [trickle]=38 [corrupt]=33)
 for how in hang refuse trickle corrupt; do
-  file=$((${#how} + 10)) # 14 16 17 17
-  [[ $how == corrupt ]] && file=18
+  file=${file_of[$how]}
   echo "$how" >"$TMP/wire"
   start=$SECONDS
   (cmp "$TMP/at/1" "$TMP/tree/1") || fail "what is here is not read while the remote does $how"
