@@ -18,6 +18,28 @@ clean() {
   ! pgrep -x 'memory-checker|coldstart-guard' && [[ $(coldstart --json ps | jq length) -eq 0 ]] &&
     [[ $(coldstart --json store stat | jq .memory_in_use_bytes) -eq 0 ]]
 }
+# wait_at_most SECONDS PID: its status, or a failure of the test
+wait_at_most() {
+  local deadline=$((SECONDS + $1))
+  while kill -0 "$2" 2>/dev/null; do
+    [[ $SECONDS -lt $deadline ]] || fail "no end after $1 s"
+    sleep 0.05
+  done
+  wait "$2"
+}
+
+# In the middle of the restore, while a process waits for a page, which a server that is stopped does not give.
+"$COLDSTART" restore checker -d --memory shared --no-wait >"$TMP/said" 2>&1 &
+restoring=$!
+until page_servers >"$TMP/servers" || ! kill -0 "$restoring" 2>/dev/null; do :; done
+xargs kill -STOP <"$TMP/servers"
+wait_for 20 pgrep -x memory-checker
+sleep 0.3
+xargs kill -KILL <"$TMP/servers"
+assert_status 1 wait_at_most 20 "$restoring"
+assert_contains "$(<"$TMP/said")" "page server was killed"
+wait_for 20 clean
+
 killed=0
 for i in {1..6}; do
   rm -f "$CHECKED"/{first,result,wrong}

@@ -148,12 +148,21 @@ void MemoryServer::release() {
   hold_.reset();
 }
 
-void MemoryServer::share() {
+void MemoryServer::share(const CancelToken& cancel) {
   std::byte answer{};
   try {
     write_full(control_.get(), as_bytes("+"));
-    if (read_full(control_.get(), std::span(&answer, 1)) == 1) return;
+    // Not for the answer alone: a server that is killed leaves the other end to its guardian, which may have
+    // to wait until we have reaped who runs in the sandbox's namespaces.
+    std::array<pollfd, 3> polls{
+        {{control_.get(), POLLIN, 0}, {server_.pidfd(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}}};
+    while (polls[0].revents == 0 && polls[1].revents == 0) {
+      if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
+      cancel.check();
+    }
+    if (polls[0].revents != 0 && read_full(control_.get(), std::span(&answer, 1)) == 1) return;
   } catch (const Error& e) {
+    if (e.exit() == Exit::interrupted) throw;
     log::debug("the page server does not listen: {}", e.message());
   }
   const ExitState exit = server_.wait();
@@ -163,6 +172,11 @@ void MemoryServer::share() {
 void MemoryServer::check(std::chrono::milliseconds patience) {
   const std::optional<ExitState> exit = server_.wait_for(patience);
   if (exit && !exit->ok()) throw told(exit->signal != 0 ? "" : read_some(output_.get(), result_limit), *exit);
+}
+
+void MemoryServer::check_killed() {
+  const std::optional<ExitState> exit = server_.wait_for({});
+  if (exit && exit->signal != 0) throw told({}, *exit);
 }
 
 MemoryStatistics MemoryServer::wait(const CancelToken& cancel) {

@@ -82,9 +82,12 @@ class MemoryServer {
   /// Ends the recording; nothing happens if there is none.
   void release();
   /// With a shared copy, to be called when CRIU has made all mappings and nothing runs yet.
-  void share();
+  /// Throws why the server failed.
+  void share(const CancelToken& cancel);
   /// Throws why the server failed, if it does within this time.
   void check(std::chrono::milliseconds patience);
+  /// Throws if somebody killed it.
+  void check_killed();
   /// Waits until every page is in its place (or the processes have ended). Throws why the server failed; the
   /// processes are dead then. Cancelling leaves it running.
   MemoryStatistics wait(const CancelToken& cancel);

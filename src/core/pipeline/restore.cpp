@@ -295,11 +295,7 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   const auto began = Clock::now();
   if (!stand_by_) stand_by(sandbox, stdio, context);
   put_sign(sandbox, context.spec, digest_of(context.spec));
-  Child root = stand_by_->restore->restore(
-      [&](std::string_view station) {
-        if (copy_ && station == "pre-resume") memory_->share();
-      },
-      context.op.cancel);
+  Child root = restore_processes(context.op.cancel);
   stand_by_.reset();
   if (mode_ == MemoryMode::eager) files_.reset();
   context.report("criu.restore", began, seconds_since(began), manifest_.memory_bytes);
@@ -317,6 +313,19 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
     context.report("post-restore", start, seconds_since(start), std::nullopt);
   }
   return root;
+}
+
+Child RestoreLauncher::restore_processes(CancelToken& cancel) {
+  try {
+    return stand_by_->restore->restore(
+        [&](std::string_view station) {
+          if (copy_ && station == "pre-resume") memory_->share(cancel);
+        },
+        cancel);
+  } catch (...) {
+    if (memory_) memory_->check_killed();  // then CRIU only knows that nobody answers it
+    throw;
+  }
 }
 
 void RestoreLauncher::ready(LaunchContext& context) {

@@ -63,6 +63,7 @@ class RestoreLauncher final : public Launcher {
   void serve_memory(RestoreOptions& options, const Sandbox& sandbox, const LaunchContext& context);
   void ask_inside(const std::string& what, const std::string& request, LaunchContext& context) const;
   void share_memory(const ReplicaSpec& spec);
+  Child restore_processes(CancelToken& cancel);
 
   // From prepare() on.
   std::shared_ptr<Store> store_;
