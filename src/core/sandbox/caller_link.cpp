@@ -15,6 +15,13 @@
 
 namespace coldstart {
 
+namespace {
+
+// Who means the program by a signal sends it once there is one; who waits longer than this wants an end.
+constexpr std::chrono::seconds longest_hold(1);
+
+}  // namespace
+
 CallerLink::CallerLink(Fd socket, CancelToken& cancel)
     : socket_(std::move(socket)),
       stop_(check(::eventfd(0, EFD_CLOEXEC), "cannot make an eventfd")),
@@ -81,17 +88,31 @@ void CallerLink::take(std::string_view message) {
   const int signal = field<int>(json, "signal", document);
   if (target_ >= 0)
     forward_locked(signal);
-  else if (holding_)
-    held_.push_back(signal);
-  else
+  else if (!holding_)
     cancel_.cancel(signal);
+  else {
+    if (held_.empty()) held_since_ = Clock::now();
+    held_.push_back(signal);
+  }
+}
+
+/// Until what is held has waited too long; -1 if nothing is held. What has waited too long cancels.
+int CallerLink::milliseconds_left() {
+  const std::lock_guard lock(mutex_);
+  if (held_.empty()) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(held_since_ + longest_hold - Clock::now());
+  if (left.count() > 0) return static_cast<int>(left.count());
+  cancel_.cancel(held_.front());
+  held_.clear();
+  holding_ = false;
+  return -1;
 }
 
 void CallerLink::listen() {
   char buffer[4096];
   for (;;) {
     pollfd polls[2] = {{socket_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
-    if (::poll(polls, 2, -1) < 0) continue;  // EINTR: nothing else can happen to these
+    if (::poll(polls, 2, milliseconds_left()) <= 0) continue;  // EINTR, or time to look at what is held
     if (polls[1].revents != 0) return;
     const ssize_t n = ::recv(socket_.get(), buffer, sizeof buffer, 0);
     if (n < 0 && errno == EINTR) continue;

@@ -3,6 +3,7 @@
 // The supervisor's end of the socket to its caller (front.h has the messages).
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <mutex>
 #include <string>
@@ -26,7 +27,8 @@ class CallerLink {
 
   /// Nothing happens if the caller is gone. Thread-safe.
   void send(const OrderedJson& message);
-  /// Until forward_signals_to(), signals wait for the main process, which is about to be there.
+  /// Until forward_signals_to(), signals wait for the main process, which is about to be there. If it is not
+  /// there soon, as its file is far away, they cancel.
   void hold_signals();
   /// To whom signals go from now on: a pidfd, which must stay open until another is set; -1: nobody.
   void forward_signals_to(int pidfd);
@@ -38,9 +40,11 @@ class CallerLink {
   bool caller_gone() const { return gone_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
   void listen();
   void take(std::string_view message);
   void forward_locked(int signal);
+  int milliseconds_left();
 
   Fd socket_;
   Fd stop_;
@@ -52,6 +56,7 @@ class CallerLink {
   int target_ = -1;
   bool holding_ = false;
   std::vector<int> held_;  // signals
+  Clock::time_point held_since_;
   std::deque<std::string> orders_;
   std::thread thread_;
 };

@@ -2,10 +2,12 @@
 #include "core/sandbox/enter.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -110,6 +112,15 @@ ExecPlan plan_for(pid_t pid, const ProgramSpec& program) {
   return plan;
 }
 
+/// Until it is, or throws if it is cancelled first.
+void wait_readable(const Fd& fd, const CancelToken& cancel) {
+  std::array<pollfd, 2> polls{{{fd.get(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}}};
+  while (polls[0].revents == 0) {
+    if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
+    cancel.check();
+  }
+}
+
 }  // namespace
 
 Child clone_as_child(const CloneRequest& request, const std::function<void()>& body) {
@@ -126,7 +137,7 @@ Child clone_as_child(const CloneRequest& request, const std::function<void()>& b
   return Child(result.pid);
 }
 
-Child start_in_namespaces(pid_t pid, int pidfd, const ProgramSpec& program) {
+Child start_in_namespaces(pid_t pid, int pidfd, const ProgramSpec& program, const CancelToken* cancel) {
   if (program.argv.empty()) throw Error::usage("no command given");
   ExecPlan plan = plan_for(pid, program);
   Pipe errors = make_pipe();
@@ -139,6 +150,7 @@ Child start_in_namespaces(pid_t pid, int pidfd, const ProgramSpec& program) {
   });
   errors.write.reset();
   error_end.reset();
+  if (cancel != nullptr) wait_readable(errors.read, *cancel);
   ExecPlan::Failure failure{};
   if (read_full(errors.read.get(), std::as_writable_bytes(std::span(&failure, 1))) == sizeof failure) {
     child.wait();

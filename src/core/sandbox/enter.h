@@ -24,7 +24,9 @@ struct CloneRequest {
 /// Runs `body` in a child of ours; it must not return. Throws if the kernel will not have it.
 Child clone_as_child(const CloneRequest& request, const std::function<void()>& body);
 
-/// Starts a program in the namespaces of the process `pid`, which `pidfd` keeps from being another.
-Child start_in_namespaces(pid_t pid, int pidfd, const ProgramSpec& program);
+/// Starts a program in the namespaces of the process `pid`, which `pidfd` keeps from being another. Its file
+/// may be far away: who cancels meanwhile ends it, and is not kept waiting. Null: nobody cancels.
+Child start_in_namespaces(pid_t pid, int pidfd, const ProgramSpec& program,
+                          const CancelToken* cancel = nullptr);
 
 }  // namespace coldstart

@@ -114,8 +114,8 @@ fs::path Sandbox::upper() const {
   return options_.root.lower.empty() ? fs::path() : options_.root.scratch / "upper";
 }
 
-Child Sandbox::start(const ProgramSpec& program) {
-  return start_in_namespaces(init_.pid(), init_.pidfd(), program);
+Child Sandbox::start(const ProgramSpec& program, const CancelToken* cancel) {
+  return start_in_namespaces(init_.pid(), init_.pidfd(), program, cancel);
 }
 
 pid_t Sandbox::pid_inside(pid_t host_pid) {

@@ -89,8 +89,8 @@ class Sandbox {
   std::filesystem::path root() const;
   /// Starts a program inside; it is our child (its parent's pid inside reads as 0). It does not die with
   /// us by itself, but with the sandbox. Throws Error once exec has failed: exit 127 if there is no such
-  /// program, 126 if it cannot be executed (as shells have it).
-  Child start(const ProgramSpec& program);
+  /// program, 126 if it cannot be executed (as shells have it), and when it is cancelled before.
+  Child start(const ProgramSpec& program, const CancelToken* cancel = nullptr);
   /// The pid inside of a process of ours (from NSpid in /proc/PID/status).
   static pid_t pid_inside(pid_t host_pid);
   /// The host pid of a process inside; throws if there is none.

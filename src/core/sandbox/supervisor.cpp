@@ -362,7 +362,7 @@ FileLock keep_sandbox(const fs::path& folder) {
 Child ProgramLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
   ProgramSpec program = context.spec.program;
   program.fds = stdio.fds();
-  return sandbox.start(program);
+  return sandbox.start(program, &context.op.cancel);
 }
 
 void supervise(const ReplicaSpec& spec, Launcher& launcher, Operation& op) {
