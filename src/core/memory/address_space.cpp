@@ -58,7 +58,8 @@ struct AddressSpace::Batch {
   std::vector<Answer> answers;
   std::vector<Fd> unborn;  // forked, but where what is memory of theirs has yet to be told
   std::vector<std::shared_ptr<AddressSpace>> children;
-  std::vector<ServedMemory::Move> moves;  // told since the first child
+  std::vector<ServedMemory::Move> moves_before;  // told before the first child, all else not being told yet
+  std::vector<ServedMemory::Move> moves;         // told since
 };
 
 AddressSpace::AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters,
@@ -125,6 +126,7 @@ void AddressSpace::apply(const uffd_msg& message, Batch& batch) {
 
 void AddressSpace::take_children(Batch& batch) {
   if (map_.waits()) return;
+  if (batch.children.empty()) batch.moves_before = map_.recent_moves();
   for (Fd& fd : std::exchange(batch.unborn, {}))
     batch.children.push_back(std::shared_ptr<AddressSpace>(new AddressSpace(std::move(fd), *this)));
 }
@@ -155,16 +157,9 @@ void AddressSpace::await_order(Batch& batch) {
     std::this_thread::yield();  // who forked is being woken just now
     read_events(batch);
   }
-  for (const auto& child : batch.children) child->take_moves(batch.moves);
-}
-
-/// Of a child that nobody else knows yet: moves that were told after the fork, but may have been before it.
-void AddressSpace::take_moves(const std::vector<ServedMemory::Move>& moves) {
-  for (const ServedMemory::Move& move : moves) {
-    if (!userfault_.serves(move.to) || userfault_.serves(move.from)) continue;
-    map_.moved(move);
-    map_.unmapped(move.from, move.from + move.size);  // the move's echo
-  }
+  for (const auto& child : batch.children)  // nobody else knows it yet
+    child->map_.take_moves(batch.moves_before, batch.moves,
+                           [&](uint64_t address) { return child->userfault_.serves(address); });
 }
 
 /// Reads and applies; decides the answers while no fill is under way. Called with mutex_ held and no fillers.

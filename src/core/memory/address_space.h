@@ -98,7 +98,6 @@ class AddressSpace {
   void apply(const uffd_msg& message, Batch& batch);
   void take_children(Batch& batch);
   void await_order(Batch& batch);
-  void take_moves(const std::vector<ServedMemory::Move>& moves);
   Batch read_batch();
   void give(const Answer& answer);
   void give_piece(const Answer& answer);

@@ -7,6 +7,8 @@ namespace coldstart {
 
 namespace {
 
+constexpr size_t most_recent_moves = 64;
+
 /// Makes it one of `ranges`.
 void cover(PendingPages& ranges, uint64_t start, uint64_t end) {
   ranges.drop(start, end);
@@ -52,12 +54,26 @@ void ServedMemory::moved(const Move& move) {
     waiting_.push_back(move);
     return;
   }
-  for (PendingPages* pages : {&pending, &shared, &mapped_}) pages->move(from, to, size);
+  shift(move);
+  recent_moves_.push_back(move);
+  if (recent_moves_.size() > most_recent_moves) recent_moves_.erase(recent_moves_.begin());
   doubtful_.drop(from, from + size);  // it was there, or it could not have been moved
   recent_.drop(from, from + size);
   cover(recent_, to, to + size);
   echoes_.emplace(from, from + size);
   for (const Move& later : std::exchange(waiting_, {})) moved(later);
+}
+
+void ServedMemory::shift(const Move& move) {
+  for (PendingPages* pages : {&pending, &shared, &mapped_}) pages->move(move.from, move.to, move.size);
+}
+
+void ServedMemory::take_moves(const std::vector<Move>& before, const std::vector<Move>& after,
+                              const std::function<bool(uint64_t)>& serves) {
+  for (auto m = before.rbegin(); m != before.rend(); ++m)
+    if (serves(m->from) && !serves(m->to)) shift({m->to, m->from, m->size});
+  for (const Move& m : after)
+    if (serves(m.to) && !serves(m.from)) shift(m);
 }
 
 void ServedMemory::unmapped(uint64_t start, uint64_t end) {
@@ -98,6 +114,7 @@ void ServedMemory::settle(const std::function<bool(uint64_t)>& serves) {
   });
   doubtful_ = {};
   recent_ = {};
+  recent_moves_.clear();
 }
 
 }  // namespace coldstart

@@ -17,6 +17,7 @@
 //     place that was moved to a moment ago is in doubt, until nothing is on its way any more and the kernel
 //     can be asked what lies there. Until then what is pending there stays so, which harms nothing where no
 //     mapping is.
+//   - A fork is told like the rest. Which of the moves around it the child has seen, its own mappings show.
 
 #include <cstdint>
 #include <functional>
@@ -45,6 +46,12 @@ class ServedMemory {
     uint64_t size;
   };
   void moved(const Move& move);
+  /// The moves since all was told, oldest first; of very many the last ones.
+  const std::vector<Move>& recent_moves() const { return recent_moves_; }
+  /// Of a forked child, before it is served: the fork was told between these moves, but need not have been
+  /// between them. `serves`: whether a mapping of the child's is at an address.
+  void take_moves(const std::vector<Move>& before, const std::vector<Move>& after,
+                  const std::function<bool(uint64_t)>& serves);
   void unmapped(uint64_t start, uint64_t end);
   /// Its pages were discarded.
   void removed(uint64_t start, uint64_t end);
@@ -60,6 +67,7 @@ class ServedMemory {
   void settle(const std::function<bool(uint64_t)>& serves);
 
  private:
+  void shift(const Move& move);
   void forget(uint64_t start, uint64_t end);
   void free_place(uint64_t start, uint64_t end);
 
@@ -68,6 +76,7 @@ class ServedMemory {
   PendingPages doubtful_;                           // of those, the ones told to be unmapped
   std::set<std::pair<uint64_t, uint64_t>> echoes_;  // unmappings that were told as moves already
   std::vector<Move> waiting_;
+  std::vector<Move> recent_moves_;
 };
 
 }  // namespace coldstart

@@ -108,5 +108,31 @@ TEST_CASE("served memory: a child has what its parent has, but for what is not i
   CHECK_FALSE(child.pending.around(m.b, m.b, m.b + P));
 }
 
+TEST_CASE("served memory: a child has the moves that its own mappings show") {
+  Mapped m;
+  m.map.moved({m.a, m.free, m.size});
+  const auto before = m.map.recent_moves();
+  Mapped child;
+  child.map = m.map.forked({});
+  const ServedMemory::Move later{m.b, m.elsewhere, m.size};
+  SUBCASE("as told: one before the fork, one after it") {
+    child.map.take_moves(before, {later}, [&](uint64_t at) { return at == m.free || at == m.b; });
+    CHECK(child.at(m.free) == m.a);
+    CHECK(child.at(m.b) == m.b);
+  }
+  SUBCASE("the fork was before both") {
+    child.map.take_moves(before, {later}, [&](uint64_t at) { return at == m.a || at == m.b; });
+    CHECK(child.at(m.a) == m.a);
+    CHECK(child.at(m.free) == 0);
+    CHECK(child.at(m.b) == m.b);
+  }
+  SUBCASE("the fork was after both") {
+    child.map.take_moves(before, {later}, [&](uint64_t at) { return at == m.free || at == m.elsewhere; });
+    CHECK(child.at(m.free) == m.a);
+    CHECK(child.at(m.elsewhere) == m.b);
+    CHECK(child.at(m.b) == 0);
+  }
+}
+
 }  // namespace
 }  // namespace coldstart
