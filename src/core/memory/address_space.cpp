@@ -145,16 +145,20 @@ void AddressSpace::read_events(Batch& batch) {
 void AddressSpace::await_order(Batch& batch) {
   const auto begun = std::chrono::steady_clock::now();
   const auto before = [&](auto limit) { return std::chrono::steady_clock::now() - begun < limit; };
-  while (map_.waits()) {
+  const auto waits_of_fork = [&] {
+    return !batch.children.empty() && before(longest_wait_of_fork) && userfault_.changing();
+  };
+  while (map_.waits() || waits_of_fork()) {
+    if (map_.waits() && (!userfault_.changing() || !before(longest_disorder))) {
+      map_.wait_no_longer();
+      take_children(batch);
+      continue;
+    }
     pollfd p{userfault_.fd(), POLLIN, 0};
-    if (::poll(&p, 1, 1) < 0 && errno != EINTR) throw Error::sys("cannot poll a userfaultfd");
-    const bool all_is_told = !userfault_.changing();
-    read_events(batch);
-    if (all_is_told || !before(longest_disorder)) map_.wait_no_longer();
-  }
-  take_children(batch);
-  while (!batch.children.empty() && userfault_.changing() && before(longest_wait_of_fork)) {
-    std::this_thread::yield();  // who forked is being woken just now
+    // Who forked is being woken just now.
+    if (::poll(&p, 1, map_.waits() ? 1 : 0) < 0 && errno != EINTR)
+      throw Error::sys("cannot poll a userfaultfd");
+    if (p.revents == 0) std::this_thread::yield();
     read_events(batch);
   }
   for (const auto& child : batch.children)  // nobody else knows it yet

@@ -70,10 +70,11 @@ void ServedMemory::shift(const Move& move) {
 
 void ServedMemory::take_moves(const std::vector<Move>& before, const std::vector<Move>& after,
                               const std::function<bool(uint64_t)>& serves) {
+  const auto has = [&](uint64_t start, uint64_t size) { return mapped_.overlaps(start, start + size); };
   for (auto m = before.rbegin(); m != before.rend(); ++m)
-    if (serves(m->from) && !serves(m->to)) shift({m->to, m->from, m->size});
+    if (has(m->to, m->size) && !serves(m->to)) shift({m->to, m->from, m->size});
   for (const Move& m : after)
-    if (serves(m.to) && !serves(m.from)) shift(m);
+    if (has(m.from, m.size) && !serves(m.from) && serves(m.to)) shift(m);
 }
 
 void ServedMemory::unmapped(uint64_t start, uint64_t end) {

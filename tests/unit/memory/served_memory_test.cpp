@@ -126,6 +126,17 @@ TEST_CASE("served memory: a child has the moves that its own mappings show") {
     CHECK(child.at(m.free) == 0);
     CHECK(child.at(m.b) == m.b);
   }
+  SUBCASE("a child that was told late has them already") {
+    child.map.take_moves(before, {before[0]}, [&](uint64_t at) { return at == m.free || at == m.b; });
+    CHECK(child.at(m.free) == m.a);
+  }
+  SUBCASE("the fork was before two moves of the same") {
+    m.map.moved({m.free, m.elsewhere, m.size});
+    child.map = m.map.forked({});
+    child.map.take_moves(m.map.recent_moves(), {}, [&](uint64_t at) { return at == m.a || at == m.b; });
+    CHECK(child.at(m.a) == m.a);
+    CHECK(child.at(m.elsewhere) == 0);
+  }
   SUBCASE("the fork was after both") {
     child.map.take_moves(before, {later}, [&](uint64_t at) { return at == m.free || at == m.elsewhere; });
     CHECK(child.at(m.free) == m.a);
