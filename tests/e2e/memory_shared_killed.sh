@@ -34,7 +34,8 @@ status=0
 for _ in {1..20}; do
   "$COLDSTART" restore checker -d --memory shared --no-wait >"$TMP/said" 2>&1 &
   restoring=$!
-  until page_servers >"$TMP/servers" || ! kill -0 "$restoring" 2>/dev/null; do :; done
+  # The oldest: its guardian has not taken its name yet.
+  until pgrep -o -f -- 'coldstart .*--json lazy-pages' >"$TMP/servers" || ! kill -0 "$restoring" 2>/dev/null; do :; done
   xargs -r kill -STOP <"$TMP/servers"
   wait_for 20 pgrep -x memory-checker
   sleep 0.3
