@@ -18,35 +18,6 @@ clean() {
   ! pgrep -x 'memory-checker|coldstart-guard' && [[ $(coldstart --json ps | jq length) -eq 0 ]] &&
     [[ $(coldstart --json store stat | jq .memory_in_use_bytes) -eq 0 ]]
 }
-# wait_at_most SECONDS PID: its status, or a failure of the test
-wait_at_most() {
-  local deadline=$((SECONDS + $1))
-  while kill -0 "$2" 2>/dev/null; do
-    [[ $SECONDS -lt $deadline ]] || fail "no end after $1 s"
-    sleep 0.05
-  done
-  wait "$2"
-}
-
-# In the middle of the restore, while a process waits for a page, which a server that is stopped does not give. Where it
-# is stopped too late the restore is through: then once more.
-status=0
-for _ in {1..20}; do
-  "$COLDSTART" restore checker -d --memory shared --no-wait >"$TMP/said" 2>&1 &
-  restoring=$!
-  # The oldest: its guardian has not taken its name yet.
-  until pgrep -o -f -- 'coldstart .*--json lazy-pages' >"$TMP/servers" || ! kill -0 "$restoring" 2>/dev/null; do :; done
-  xargs -r kill -STOP <"$TMP/servers"
-  wait_for 20 pgrep -x memory-checker
-  sleep 0.3
-  xargs -r kill -KILL <"$TMP/servers"
-  wait_at_most 20 "$restoring" || status=$?
-  wait_for 20 clean
-  [[ $status -eq 0 ]] || break
-done
-assert_eq "$status" 1 "exit status"
-assert_contains "$(<"$TMP/said")" "page server was killed"
-
 killed=0
 for i in {1..6}; do
   rm -f "$CHECKED"/{first,result,wrong}
