@@ -6,15 +6,12 @@
 // The kernel tells of a change once the lock of the mappings is released. So events of two threads may be
 // told in the wrong order, and what was told is not all that has happened:
 //   - One thread moves its memory away and another gets the hole, before the first has told. So a move to a
-//   place
-//     that is still taken waits for the event that frees it.
-//   - The kernel tells of a move twice, as a move and then as an unmapping of the old place, which may have a
-//   new
-//     owner by then: that echo is ignored.
+//     place that is still taken waits for the event that frees it.
+//   - The kernel tells of a move twice, as a move and then as an unmapping of the old place, which may have
+//     a new owner by then: that echo is ignored.
 //   - The event that frees a place need not be about memory that we know of, as mappings grow without our
-//   being
-//     told: then nothing makes the move to it wait, and the unmapping comes behind. So an unmapping of a
-//     place that was moved to a moment ago is in doubt, until nothing is on its way any more and the kernel
+//     being told: then nothing makes the move to it wait, and the unmapping comes behind. So an unmapping of
+//     a place that was moved to a moment ago is in doubt, until nothing is on its way any more and the kernel
 //     can be asked what lies there. Until then what is pending there stays so, which harms nothing where no
 //     mapping is.
 //   - A fork is told like the rest. Which of the moves around it the child has seen, its own mappings show.
