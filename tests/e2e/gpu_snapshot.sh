@@ -22,12 +22,15 @@ assert_eq "$(coldstart --json snapshot inspect s | jq -r '.gpu.gpus[0].uuid')" "
 
 want=$(python3 -c 'import hashlib as h
 print(h.sha256((h.shake_256(b"coldstart").digest(1 << 20) * 8)[8:]).hexdigest())')
-for _ in 1 2; do
-  rm "$GPU/calls"
-  assert_status 0 coldstart --json restore s -d
+for memory in eager lazy shared; do
+  rm -f "$GPU/calls" "$GPU/host_copies"
+  assert_status 0 coldstart --json restore s -d --memory $memory
   id=$(jq -r '.replicas[0].id' <<<"$out")
   assert_eq "$(calls)" "restore unlock"
   assert_eq "$(jq -r '[.replicas[0].stages[].name] | index("gpu.restore") != null' <<<"$out")" true "stage gpu.restore"
+  # the driver waits for no page of what it reads
+  read -r size present <"$GPU/host_copies"
+  assert_eq "$present of $size" "8388608 of 8388608" "of the host copy there, $memory"
   first=$(get "$port")
   [[ $(jq .count <<<"$first") -gt 1 ]] || fail "it counts anew: $first"
   assert_eq "$(jq -r .digest <<<"$first")" "$want" "its device memory"

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/pipeline/gpu_stage.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <numeric>
 
 #include <fmt/format.h>
 
+#include "core/base/log.h"
 #include "core/base/process_tree.h"
 #include "core/checkpoint/preflight.h"
 #include "core/gpu/preflight.h"
@@ -17,6 +19,9 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* document = "the snapshot's GPU state";
+
+/// A mapping that grew by less holds no device memory worth a thought.
+constexpr uint64_t least_copy = uint64_t{1} << 20;
 
 uint64_t resident(const std::vector<pid_t>& pids) {
   return std::accumulate(pids.begin(), pids.end(), uint64_t{0},
@@ -31,6 +36,13 @@ void require_dumpable_host(pid_t root) {
   DumpOptions options;
   options.tcp_close = true;  // connections are for the dump itself to judge
   require_dumpable(found, options);
+}
+
+/// The mappings of each of the processes, in their order.
+std::vector<std::vector<ProcessMapping>> mappings_of_all(const std::vector<pid_t>& pids) {
+  std::vector<std::vector<ProcessMapping>> all;
+  for (const pid_t pid : pids) all.push_back(mappings_of(pid));
+  return all;
 }
 
 GpuSnapshotFacts facts_of(const GpuInventory& host, const std::vector<pid_t>& pids) {
@@ -79,10 +91,14 @@ std::optional<GpuCheckpoint> GpuCheckpoint::take(const fs::path& store_root, pid
     require_dumpable_host(root);
     taken.facts_ = facts_of(host, pids);
     const uint64_t before = resident(pids);
+    const auto mapped_before = mappings_of_all(pids);
     taken.controller_.lock(pids, lock_timeout, op.cancel);
     taken.controller_.checkpoint(pids, op.cancel);
     const uint64_t after = resident(pids);
     time.bytes = taken.facts_.bytes = after > before ? after - before : 0;
+    for (size_t i = 0; i < pids.size(); ++i)
+      for (const AddressRange& range : grown_mappings(mapped_before[i], mappings_of(pids[i]), least_copy))
+        taken.facts_.host_copies.push_back({taken.facts_.pids[i], range});
   });
   return taken;
 }
@@ -129,9 +145,19 @@ std::optional<GpuRestore> GpuRestore::begin(const fs::path& store_root, const Js
   return GpuRestore(store_root, std::move(snapshot), std::move(map));
 }
 
+void GpuRestore::bring_host_copies(const Sandbox& sandbox, const CancelToken& cancel) {
+  const auto start = std::chrono::steady_clock::now();
+  uint64_t bytes = 0;
+  for (const HostCopy& copy : facts_.host_copies)
+    bytes += prefault(sandbox.pid_outside(copy.pid), {copy.range}, cancel);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  log::debug("{} MiB of host copies were brought in {:.3f} s", bytes >> 20, took.count());
+}
+
 uint64_t GpuRestore::finish(const Sandbox& sandbox, const CancelToken& cancel) {
   std::vector<pid_t> pids;
   for (const pid_t inside : facts_.pids) pids.push_back(sandbox.pid_outside(inside));
+  bring_host_copies(sandbox, cancel);
   controller_.restore(pids, map_, cancel);
   controller_.unlock(pids, cancel);
   controller_.require_running(pids, cancel);

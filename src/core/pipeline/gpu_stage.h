@@ -4,7 +4,8 @@
 //
 //   snapshot:  preflight ─ lock all ─ checkpoint all ─┬─ CRIU's dump ─ the bytes are there ─ publish
 //                                                     └─ --leave-running: restore all ─ unlock all
-//   restore:   does it fit, is there room ─ CRIU's restore ─ restore all ─ unlock all ─ all run ─ readiness
+//   restore:   does it fit, is there room ─ CRIU's restore ─ the host copies are brought ─
+//              restore all ─ unlock all ─ all run ─ readiness
 //
 // Processes are locked before anything is frozen, and all of them before the first is checkpointed. Whatever
 // throws: the destructors put every process back to where it runs, or end it (see core/gpu/controller.h).
@@ -64,10 +65,13 @@ class GpuRestore {
   /// Error::incompatible if the device memory is not free.
   static std::optional<GpuRestore> begin(const std::filesystem::path& store_root, const Json& facts,
                                          const Json& request);
-  /// When CRIU has restored the processes. Returns once all of them run; gives the bytes that came back.
+  /// Stage gpu.restore, when CRIU has restored the processes. All cores at once bring what the driver is to
+  /// read, which it would fault in page by page. Returns once all of them run; gives the bytes that came
+  /// back.
   uint64_t finish(const Sandbox& sandbox, const CancelToken& cancel);
 
  private:
+  void bring_host_copies(const Sandbox& sandbox, const CancelToken& cancel);
   GpuRestore(const std::filesystem::path& store_root, GpuSnapshotFacts facts, GpuMap map)
       : controller_(store_root), facts_(std::move(facts)), map_(std::move(map)) {}
   GpuController controller_;

@@ -4,12 +4,15 @@
 //
 // The fake has one folder, $COLDSTART_FAKE_GPU, which all processes that use it must see:
 //
-//   gpus          a line a GPU: UUID TOTAL_MIB MIG(0|1) ECC_ERRORS TEMPERATURE THROTTLE NAME…; absent: one
-//   GPU cuda_version  as cuDriverGetVersion gives it; absent: 13000. Symbols newer than it do not exist
-//   driver        NVML's driver version; absent: 580.95.05
-//   vram/UUID/*   device memory: a file an allocation, flocked by its process, so that a dead one's is free
-//   again faults        a line a fault: CALL N ACTION [ARGUMENT]: at the N-th CALL (1 is the first, 0 is
-//   each) count/CALL    how often it was called calls         a line a call: CALL PID STATE_BEFORE RESULT
+//   gpus           a line a GPU: UUID TOTAL_MIB MIG(0|1) ECC_ERRORS TEMPERATURE THROTTLE NAME…
+//                  absent: there is one
+//   cuda_version   as cuDriverGetVersion gives it; absent: 13000. Symbols newer than it do not exist
+//   driver         NVML's driver version; absent: 580.95.05
+//   vram/UUID/*    device memory: a file an allocation, flocked by its process: a dead one's is free again
+//   faults         a line a fault: CALL N ACTION [ARGUMENT]: at the N-th CALL (1 is the first, 0 is each)
+//   count/CALL     how often it was called
+//   calls          a line a call: CALL PID STATE_BEFORE RESULT
+//   host_copies    a line an allocation that was restored: BYTES, and those of them read without a fault
 //
 // As with the real driver a process's device memory is nothing that CRIU could see, a checkpoint copies it
 // into the process's own memory, a thread inside the process does the work (so a frozen process cannot be

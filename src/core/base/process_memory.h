@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The mappings of another process, by /proc/PID/smaps, and its pages made present from outside.
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "core/base/cancel.h"
+
+namespace coldstart {
+
+struct AddressRange {
+  uint64_t start = 0;
+  uint64_t end = 0;
+  bool operator==(const AddressRange&) const = default;
+};
+
+struct ProcessMapping {
+  AddressRange range;
+  bool writable = false;
+  bool of_file = false;         ///< or of shared memory: it has an inode
+  bool missing_asked = false;   ///< what is missing is asked for through a userfaultfd
+  uint64_t resident_bytes = 0;  ///< of it
+};
+
+/// Tells of each mapping in turn until `visit` says false. Nothing if the process is gone. Takes the kernel
+/// some 10 ms a GB.
+void visit_mappings(pid_t pid, const std::function<bool(const ProcessMapping&)>& visit);
+std::vector<ProcessMapping> mappings_of(pid_t pid);
+
+/// The writable mappings that have at least `least` bytes more in memory than their addresses had before.
+std::vector<AddressRange> grown_mappings(const std::vector<ProcessMapping>& before,
+                                         const std::vector<ProcessMapping>& after, uint64_t least);
+
+/// Makes each page of the ranges present by reading a byte of it, with as many threads as the machine has
+/// cores: faults then cost a fraction of what they cost the process's own single thread. What is not mapped,
+/// or is not to be read, is left out. Gives the bytes that are present now. Throws if cancelled.
+uint64_t prefault(pid_t pid, const std::vector<AddressRange>& ranges, const CancelToken& cancel);
+
+}  // namespace coldstart
