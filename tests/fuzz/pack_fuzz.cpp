@@ -48,7 +48,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint32_t frames = data[0];
   const uint32_t chunks = data[1];
   const ByteSpan body(reinterpret_cast<const std::byte*>(data + 2), size - 2);
-  const size_t index_bytes = frames * sizeof(PackFrame) + chunks * (sizeof(PackChunk) + sizeof(uint32_t));
+  const size_t index_bytes =
+      frames * sizeof(PackFrame) + chunks * (sizeof(PackChunk) + sizeof(uint32_t) + sizeof(uint64_t));
   if (index_bytes > body.size()) return 0;
 
   Bytes file;

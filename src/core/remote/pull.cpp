@@ -111,8 +111,7 @@ void Pull::fetch_content() {
     for (const OriginFrame::Chunk& chunk : frame.chunks) {
       if (store_->has_here(chunk.digest)) continue;
       const ByteSpan bytes = frame.bytes_of(chunk);
-      built.chunks.push_back({chunk.digest, chunk.length});
-      built.content_bytes += chunk.length;
+      built.add(chunk.digest, bytes);
       contents.emplace_back(bytes.begin(), bytes.end());
     }
     if (built.chunks.empty()) return;

@@ -215,8 +215,7 @@ bool Collector::rewrite(const PackFile& pack, const DigestSet& live_now, PackBui
         const ByteSpan bytes = ByteSpan(content).subspan(chunk.offset, chunk.length);
         if (chunk.frame != i || Digest::of(bytes) != chunk.digest)
           throw Error::corrupt("the chunk " + chunk.digest.text() + " is corrupt");
-        built.chunks.push_back({chunk.digest, chunk.length});
-        built.content_bytes += chunk.length;
+        built.add(chunk.digest, bytes);
         contents.emplace_back(bytes.begin(), bytes.end());
       }
       // A frame that is wanted whole is taken as it is: quicker, and as small as its writer made it.
@@ -229,7 +228,7 @@ bool Collector::rewrite(const PackFile& pack, const DigestSet& live_now, PackBui
     if (built.chunks.empty()) continue;
     if (built.stored.empty()) compress_frame(built, std::move(contents), rewrite_level);
     to.add(built);
-    for (const auto& [digest, length] : built.chunks) copied_.insert(digest);
+    for (const BuiltFrame::Chunk& chunk : built.chunks) copied_.insert(chunk.digest);
     op_.progress.advance(built.stored.size());
   }
   return true;

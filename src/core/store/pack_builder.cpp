@@ -11,6 +11,7 @@
 #include <zstd_errors.h>
 
 #include "core/base/error.h"
+#include "core/store/quick_check.h"
 
 namespace coldstart {
 
@@ -30,6 +31,12 @@ ZSTD_CCtx* compressor() {
 constexpr uint64_t write_back_step = uint64_t{8} << 20;
 
 }  // namespace
+
+void BuiltFrame::add(const Digest& digest, ByteSpan bytes) {
+  const auto length = static_cast<uint32_t>(bytes.size());
+  chunks.push_back({digest, length, quick_check(digest, bytes)});
+  content_bytes += length;
+}
 
 void compress_frame(BuiltFrame& frame, std::vector<Bytes> contents, int level) {
   Bytes content = std::move(contents.front());
@@ -71,8 +78,9 @@ void PackBuilder::add(const BuiltFrame& frame) {
   frames_.push_back({at_, static_cast<uint32_t>(frame.stored.size()), frame.content_bytes,
                      static_cast<uint32_t>(chunks_.size()), static_cast<uint32_t>(frame.chunks.size())});
   uint32_t offset = 0;
-  for (const auto& [digest, length] : frame.chunks) {
+  for (const auto& [digest, length, check] : frame.chunks) {
     chunks_.push_back({digest, number, offset, length});
+    checks_.push_back(check);
     offset += length;
   }
   write(frame.stored);
@@ -99,7 +107,7 @@ void PackBuilder::finish(Durability durability) {
                     pack_magic};
   Hasher hasher;
   for (const ByteSpan part : {std::as_bytes(std::span(frames_)), std::as_bytes(std::span(chunks_)),
-                              std::as_bytes(std::span(order))}) {
+                              std::as_bytes(std::span(order)), std::as_bytes(std::span(checks_))}) {
     hasher.update(part);
     write(part);
   }

@@ -16,7 +16,10 @@ struct BuiltFrame {
   struct Chunk {
     Digest digest;
     uint32_t length;
+    uint64_t check;  ///< quick_check()
   };
+  /// Counts a chunk in whose digest was found to be right.
+  void add(const Digest& digest, ByteSpan bytes);
   std::vector<Chunk> chunks;
   uint32_t content_bytes = 0;
   Bytes stored;
@@ -50,6 +53,7 @@ class PackBuilder {
   uint64_t flushed_ = 0;  ///< up to here the kernel was told to write back
   std::vector<PackFrame> frames_;
   std::vector<PackChunk> chunks_;
+  std::vector<uint64_t> checks_;
   Digest digest_;
 };
 

@@ -35,8 +35,7 @@ BuiltFrame from_pack(const PackFile& pack, uint32_t frame_number, std::span<cons
     const ByteSpan bytes = ByteSpan(content).subspan(chunk.offset, chunk.length);
     if (chunk.frame != frame_number || Digest::of(bytes) != chunk.digest)
       throw Error::corrupt("the chunk " + chunk.digest.text() + " is corrupt");
-    built.chunks.push_back({chunk.digest, chunk.length});
-    built.content_bytes += chunk.length;
+    built.add(chunk.digest, bytes);
     contents.emplace_back(bytes.begin(), bytes.end());
   }
   if (built.chunks.empty()) throw Error::corrupt("a frame of " + pack.path().string() + " changed");
@@ -52,9 +51,7 @@ BuiltFrame from_store(Store& store, std::span<const Digest> wanted) {
   std::vector<Bytes> contents;
   for (const Digest& digest : wanted) {
     contents.push_back(store.read(digest));
-    const auto length = static_cast<uint32_t>(contents.back().size());
-    built.chunks.push_back({digest, length});
-    built.content_bytes += length;
+    built.add(digest, contents.back());
   }
   compress_frame(built, std::move(contents), export_level);
   return built;

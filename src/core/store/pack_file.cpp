@@ -41,12 +41,14 @@ PackFile::PackFile(const std::filesystem::path& path)
           sizeof footer ||
       footer.magic != pack_magic || footer.reserved != 0)
     broken("its footer is missing");
-  if (footer.version != pack_version)
+  if (footer.version == 0 || footer.version > pack_version)
     broken("its version is " + std::to_string(footer.version) + ", this program knows " +
            std::to_string(pack_version));
   // 64-bit sums of 32-bit counts times small sizes: no overflow.
+  const uint32_t checks = footer.version >= 2 ? footer.chunks : 0;
   const uint64_t size = uint64_t{footer.frames} * sizeof(PackFrame) +
-                        uint64_t{footer.chunks} * (sizeof(PackChunk) + sizeof(uint32_t));
+                        uint64_t{footer.chunks} * (sizeof(PackChunk) + sizeof(uint32_t)) +
+                        uint64_t{checks} * sizeof(uint64_t);
   if (footer.index_offset > index_end || index_end - footer.index_offset != size ||
       footer.index_offset % alignof(PackFrame) != 0)
     broken("its index does not fit");
@@ -55,6 +57,7 @@ PackFile::PackFile(const std::filesystem::path& path)
   frames_ = records<PackFrame>(index_, 0, footer.frames);
   chunks_ = records<PackChunk>(index_, frames_.size_bytes(), footer.chunks);
   order_ = records<uint32_t>(index_, frames_.size_bytes() + chunks_.size_bytes(), footer.chunks);
+  checks_ = records<uint64_t>(index_, size - checks * sizeof(uint64_t), checks);
 }
 
 void PackFile::broken(const std::string& why) const {
@@ -79,7 +82,8 @@ std::span<const PackChunk> PackFile::chunks_of(const PackFrame& frame) const {
 }
 
 PackPlace PackFile::place(uint32_t number) const {
-  PackPlace place{{}, chunks_[number], chunks_[number].frame};
+  PackPlace place{{}, chunks_[number], chunks_[number].frame, {}};
+  if (!checks_.empty()) place.check = checks_[number];
   if (place.frame_number >= frames_.size()) broken("a chunk's frame is not in its index");
   place.frame = frames_[place.frame_number];
   check_frame(place.frame);

@@ -18,6 +18,7 @@ struct PackPlace {
   PackFrame frame;
   PackChunk chunk;
   uint32_t frame_number;
+  std::optional<uint64_t> check;  ///< quick_check(); not in packs of version 1
 };
 
 /// Immutable, thread-safe. Opening costs the same for any number of chunks: only the footer is read, the
@@ -58,7 +59,8 @@ class PackFile {
   ByteSpan index_;
   std::span<const PackFrame> frames_;
   std::span<const PackChunk> chunks_;
-  std::span<const uint32_t> order_;  ///< numbers of chunks, sorted by digest
+  std::span<const uint32_t> order_;   ///< numbers of chunks, sorted by digest
+  std::span<const uint64_t> checks_;  ///< of the chunks; none in version 1
 };
 
 }  // namespace coldstart

@@ -19,6 +19,7 @@
 #include "core/base/error.h"
 #include "core/base/workers.h"
 #include "core/store/pack_builder.h"
+#include "core/store/quick_check.h"
 #include "core/store/store_impl.h"
 
 namespace coldstart {
@@ -30,6 +31,7 @@ struct Batch {
     Bytes bytes;
     Digest* wanted;
     Digest digest;
+    uint64_t check = 0;
   };
   uint64_t number = 0;
   size_t bytes = 0;
@@ -118,7 +120,7 @@ void PackWriter::Impl::put(Bytes chunk, Digest* digest) {
     pending_bytes += chunk.size();
   }
   batch.bytes += chunk.size();
-  batch.chunks.push_back({std::move(chunk), digest, {}});
+  batch.chunks.push_back({std::move(chunk), digest, {}, 0});
   if (batch.bytes >= options.frame_bytes) submit_batch();
 }
 
@@ -142,6 +144,7 @@ void PackWriter::Impl::submit_batch() {
 void PackWriter::Impl::run_batch(Batch& done) {
   for (Batch::Chunk& chunk : done.chunks) {
     chunk.digest = Digest::of(chunk.bytes);
+    chunk.check = quick_check(chunk.digest, chunk.bytes);
     if (chunk.wanted != nullptr) *chunk.wanted = chunk.digest;
   }
   {
@@ -169,14 +172,14 @@ void PackWriter::Impl::sequence_locked(Batch& done) {
     if (length >= options.frame_bytes / 2) {
       OpenFrame own;
       own.number = open_frame.number++;
-      own.frame.chunks.push_back({chunk.digest, length});
+      own.frame.chunks.push_back({chunk.digest, length, chunk.check});
       own.frame.content_bytes = length;
       own.contents.push_back(std::move(chunk.bytes));
       to_compress.push_back(std::move(own));
       continue;
     }
     if (open_frame.frame.content_bytes + length > options.frame_bytes) close_frame_locked();
-    open_frame.frame.chunks.push_back({chunk.digest, length});
+    open_frame.frame.chunks.push_back({chunk.digest, length, chunk.check});
     open_frame.frame.content_bytes += length;
     open_frame.contents.push_back(std::move(chunk.bytes));
   }

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/store/quick_check.h"
 #include "core/store/store_impl.h"
 
 namespace coldstart {
@@ -41,23 +42,30 @@ Error missing_chunk(const Digest& digest) {
                         "coldstart store fsck tells what else is wrong");
 }
 
-void verify(const PackSet::Found& found, const Digest& digest, ByteSpan bytes) {
-  if (Digest::of(bytes) != digest)
-    throw Error::corrupt(
-        "the chunk " + digest.text() + " in the pack " + found.pack->path().string() + " is corrupt",
-        "coldstart store fsck tells what else is wrong");
+/// All that stands in a pack was found to be right before it was put there. The digest has the last word.
+bool is_right(const PackPlace& place, ByteSpan bytes) {
+  const Digest& digest = place.chunk.digest;
+  return place.check == quick_check(digest, bytes) || Digest::of(bytes) == digest;
+}
+
+void verify(const PackSet::Found& found, ByteSpan bytes) {
+  if (!is_right(found.place, bytes))
+    throw Error::corrupt("the chunk " + found.place.chunk.digest.text() + " in the pack " +
+                             found.pack->path().string() + " is corrupt",
+                         "coldstart store fsck tells what else is wrong");
 }
 
 /// The chunk, verified, into `out` of its length.
-void read_place(PackSet& packs, const PackSet::Found& found, const Digest& digest, MutableByteSpan out) {
-  const auto& [frame, chunk, number] = found.place;
+void read_place(PackSet& packs, const PackSet::Found& found, MutableByteSpan out) {
+  const PackFrame& frame = found.place.frame;
+  const PackChunk& chunk = found.place.chunk;
   if (chunk.length == frame.content) {
     found.pack->read_content(frame, out);
   } else {
     const PackSet::Content content = packs.content(found);
     std::copy_n(content->begin() + chunk.offset, chunk.length, out.begin());
   }
-  verify(found, digest, out);
+  verify(found, out);
 }
 
 }  // namespace
@@ -140,7 +148,7 @@ Bytes Store::read(const Digest& digest, bool* came) {
       digest,
       [&](const PackSet::Found& found) {
         bytes.resize(found.place.chunk.length);
-        read_place(impl_->packs, found, digest, bytes);
+        read_place(impl_->packs, found, bytes);
       },
       [&](const std::shared_ptr<const OriginFrame>& frame) {
         const ByteSpan chunk = bytes_in(*frame, digest);
@@ -155,7 +163,7 @@ void Store::read_into(const Digest& digest, MutableByteSpan out) {
       digest,
       [&](const PackSet::Found& found) {
         if (found.place.chunk.length != out.size()) wrong_length(digest);
-        read_place(impl_->packs, found, digest, out);
+        read_place(impl_->packs, found, out);
       },
       [&](const std::shared_ptr<const OriginFrame>& frame) {
         const ByteSpan chunk = bytes_in(*frame, digest);
@@ -173,7 +181,7 @@ void Store::read_frame(const Digest& digest, const std::function<void(const Dige
       digest,
       [&](const PackSet::Found& found) {
         content = impl_->packs.content(found);
-        verify(found, digest, ByteSpan(*content).subspan(found.place.chunk.offset, found.place.chunk.length));
+        verify(found, ByteSpan(*content).subspan(found.place.chunk.offset, found.place.chunk.length));
         used = found;
       },
       [&](const std::shared_ptr<const OriginFrame>& frame) { remote = frame; }, came);
@@ -186,7 +194,7 @@ void Store::read_frame(const Digest& digest, const std::function<void(const Dige
     const PackPlace place = used.pack->place(frame.first_chunk + i);
     if (place.frame_number != used.place.frame_number) continue;
     const ByteSpan bytes = ByteSpan(*content).subspan(place.chunk.offset, place.chunk.length);
-    if (place.chunk.digest == digest || Digest::of(bytes) == place.chunk.digest)
+    if (place.chunk.digest == digest || is_right(place, bytes))
       each(place.chunk.digest, bytes);
     else
       log::warn("the chunk {} in the pack {} is corrupt", place.chunk.digest.text(),
@@ -206,7 +214,8 @@ void Store::prefetch(std::span<const Digest> digests) {
 uint64_t Store::stored_size(const Digest& digest) {
   const std::vector<PackSet::Found> places = impl_->packs.find_all(digest);
   if (!places.empty()) {
-    const auto& [frame, chunk, number] = places.front().place;
+    const PackFrame& frame = places.front().place.frame;
+    const PackChunk& chunk = places.front().place.chunk;
     return uint64_t{frame.stored} * chunk.length / frame.content;
   }
   const auto remote = impl_->origin ? impl_->origin->stored_size(digest) : std::nullopt;

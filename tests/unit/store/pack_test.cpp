@@ -199,6 +199,47 @@ TEST_CASE_FIXTURE(StoreFixture,
   }
 }
 
+TEST_CASE_FIXTURE(StoreFixture, "a chunk whose quick check was changed is told to be right by its digest") {
+  const std::vector<Digest> digests = put({text(300, 1), text(300, 2)});
+  const fs::path pack = list(packs()).at(0);
+  Bytes bytes = read_file(pack);
+  bytes[bytes.size() - sizeof(PackFooter) - 1] ^= std::byte{4};  // of the last chunk
+  replace(pack, bytes);
+  const auto reader = Store::open(store->root());
+  CHECK(reader->read(digests[0]) == text(300, 1));
+  CHECK(reader->read(digests[1]) == text(300, 2));
+}
+
+TEST_CASE_FIXTURE(StoreFixture, "a chunk that its index takes from another place is not handed out") {
+  const std::vector<Digest> digests = put({text(300, 1), text(300, 2)});
+  const fs::path pack = list(packs()).at(0);
+  Bytes bytes = read_file(pack);
+  const auto footer = load<PackFooter>(bytes.data() + bytes.size() - sizeof(PackFooter));
+  const size_t second = footer.index_offset + sizeof(PackFrame) + sizeof(PackChunk);
+  bytes[second + offsetof(PackChunk, offset)] ^= std::byte{1};
+  replace(pack, bytes);
+  CHECK_THROWS_AS(Store::open(store->root())->read(digests[1]), Error);
+}
+
+TEST_CASE_FIXTURE(StoreFixture, "packs of version 1, which have no quick checks, are read") {
+  const std::vector<Digest> digests = put({text(300, 1), noise(5000, 2)});
+  const fs::path pack = list(packs()).at(0);
+  Bytes bytes = read_file(pack);
+  auto footer = load<PackFooter>(bytes.data() + bytes.size() - sizeof(PackFooter));
+  bytes.resize(bytes.size() - sizeof(PackFooter) - footer.chunks * sizeof(uint64_t));
+  footer.version = 1;
+  footer.index_digest = Digest::of(ByteSpan(bytes).subspan(footer.index_offset));
+  append(bytes, bytes_of(footer));
+  fs::remove(pack);
+  const fs::path old = packs() / (footer.index_digest.hex() + ".pack");
+  write_file_atomic(old, bytes);
+  CHECK_NOTHROW(PackFile(old).check_index());
+  CHECK(Store::open(store->root())->read(digests[0]) == text(300, 1));
+  bytes[bytes.size() / 2] ^= std::byte{1};
+  replace(old, bytes);
+  CHECK_THROWS_AS(Store::open(store->root())->read(digests[1]), Error);
+}
+
 TEST_CASE_FIXTURE(StoreFixture, "fault 8: no chunk is larger than the cap, none is empty") {
   PackWriter writer(store, {}, op);
   CHECK_THROWS_AS(writer.put({}, nullptr), Error);
