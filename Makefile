@@ -6,7 +6,7 @@ T ?=
 SCRIPTS = $(shell git grep -lE '^(\#!/bin/bash|\# shellcheck shell=bash)' -- ':!*.md')
 SOURCES = $(shell git ls-files '*.cpp' '*.h')
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build install test demo bench gpu-bundle format lint asan tsan fuzz clean
+.PHONY: help setup packages build program install test demo bench gpu-bundle format lint asan tsan fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ build: ## build build/release/coldstart
 	@test -f build/release/build.ninja || cmake --preset release
 	@cmake --build --preset release -j $(JOBS)
 
+program:
+	@test -f build/release/build.ninja || cmake --preset release
+	@cmake --build --preset release -j $(JOBS) --target coldstart
+
 install: build ## install below PREFIX (default /usr/local), within DESTDIR
 	@DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
 
@@ -29,7 +33,7 @@ test: setup ## set up, build, run unit and e2e tests (as root); T=NAME runs one
 	@tests/run $(T)
 
 demo: setup ## set up, build, and see a torch server start cold and come back from a snapshot (as root)
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory program
 	@scripts/demo
 
 bench: setup ## print the figures of tests/bench (as root); T=NAME runs one
