@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <optional>
 #include <thread>
 #include <utility>
 
@@ -17,13 +16,6 @@ namespace coldstart {
 
 namespace {
 
-// A fault brings its neighbourhood along: near what is touched more will be, and a batch costs little more
-// than a page.
-constexpr uint64_t neighbourhood = uint64_t{64} << 10;
-
-// What is mapped from the shared copy at once when nobody waits for it: no byte is copied.
-constexpr uint64_t most_mapped_at_once = uint64_t{2} << 20;
-
 // How long the event that frees a place may come behind the one that takes it: the thread that has to tell is
 // on its way, but may have lost its processor.
 constexpr auto longest_disorder = std::chrono::milliseconds(200);
@@ -31,27 +23,7 @@ constexpr auto longest_disorder = std::chrono::milliseconds(200);
 // ever.
 constexpr auto longest_wait_of_fork = std::chrono::milliseconds(10);
 
-uint64_t page_of(uint64_t address) {
-  return address & ~(page_size - 1);
-}
-
 }  // namespace
-
-/// What a fault gets. Without `piece`: zeros between `low` and `high`, or nothing but a wake-up if those are
-/// equal. `again`: shared pages that had been mapped before, so they are not taken out of what is pending.
-struct AddressSpace::Answer {
-  uint64_t page;
-  uint64_t low = 0;
-  uint64_t high = 0;
-  std::optional<Piece> piece;
-  bool again = false;
-};
-
-/// What a piece is filled with: bytes to be copied, or (none) the pages of the shared copy.
-struct AddressSpace::Content {
-  ByteSpan bytes;
-  bool shared = false;
-};
 
 struct AddressSpace::Batch {
   std::vector<uint64_t> faults;  // pages
@@ -220,170 +192,6 @@ std::vector<std::shared_ptr<AddressSpace>> AddressSpace::serve() {
   answering_ = false;
   end_if_filled();
   return std::move(batch.children);
-}
-
-void AddressSpace::give(const Answer& answer) {
-  if (answer.piece)
-    give_piece(answer);
-  else if (answer.low < answer.high)
-    give_zeros(answer);
-  // The kernel wakes those whose page it has filled just now. Others wait, too: where nothing could be filled
-  // (they fault again and find out how things are by then), and where the page was there already: while
-  // another thread copies it on write there is none for a moment, and the kernel lets in whoever looks then.
-  userfault_.wake(answer.page, page_size);
-}
-
-void AddressSpace::give_piece(const Answer& answer) {
-  std::vector<Piece> left;
-  const std::optional<Content> content = content_of(*answer.piece, scratch_, true);
-  const Fill why = fill(*answer.piece, *content, left, counters_.fault_pages);
-  give_back(answer.again ? std::vector<Piece>() : left, why);
-}
-
-void AddressSpace::give_zeros(const Answer& answer) {
-  FillResult zeros = userfault_.zero(answer.low, answer.high - answer.low);
-  counters_.zero_pages += zeros.bytes / page_size;
-  // Something is in the way: then only the page itself.
-  if (answer.low + zeros.bytes <= answer.page && zeros.why != Fill::gone) {
-    zeros = userfault_.zero(answer.page, page_size);
-    counters_.zero_pages += zeros.bytes / page_size;
-  }
-  if (zeros.why == Fill::gone) give_back({}, Fill::gone);
-}
-
-/// Gets it ready; nothing if another server is just bringing it into the shared copy (never if it is to
-/// `insist`). A piece of the shared copy for which the host has no room is copied.
-std::optional<AddressSpace::Content> AddressSpace::content_of(const Piece& piece, MutableByteSpan scratch,
-                                                              bool insist) {
-  const SharedMapping* m = shared_ ? shared_->find(piece.image) : nullptr;
-  if (m != nullptr) {
-    switch (shared_->pages().fill(*m, piece.image, piece.size, *source_, scratch, insist)) {
-      case SharedPages::Filled::present:
-        return Content{{}, true};
-      case SharedPages::Filled::busy:
-        return std::nullopt;
-      case SharedPages::Filled::no_room:
-        break;
-    }
-  }
-  return Content{source_->view(piece.image, std::min<uint64_t>(piece.size, scratch.size()), scratch), false};
-}
-
-/// Fills what can be; `left` is what cannot be now.
-Fill AddressSpace::fill(Piece piece, Content content, std::vector<Piece>& left,
-                        std::atomic<uint64_t>& count) {
-  if (!content.shared && content.bytes.size() < piece.size) {  // no room for all of it in the shared copy
-    left.push_back(piece.after(content.bytes.size()));
-    piece = piece.first(content.bytes.size());
-  }
-  uint64_t step = piece.size;
-  const auto skip = [&](uint64_t n) {
-    piece = piece.after(n);
-    if (!content.shared) content.bytes = content.bytes.subspan(n);
-  };
-  while (piece.size > 0) {
-    const uint64_t size = std::min(step, piece.size);
-    const FillResult result = content.shared ? userfault_.map(piece.start, size)
-                                             : userfault_.copy(piece.start, content.bytes.first(size));
-    count += result.bytes / page_size;
-    if (content.shared) counters_.shared_pages += result.bytes / page_size;
-    skip(result.bytes);
-    switch (result.why) {
-      case Fill::done:
-        step = piece.size;
-        break;
-      case Fill::present:
-        skip(page_size);
-        break;
-      case Fill::changing:
-        left.push_back(piece);
-        return Fill::changing;
-      case Fill::gone:
-        return Fill::gone;
-      case Fill::unmapped:
-        // The mapping was split (mprotect, madvise) or a part of it is gone: find out where.
-        if (const uint64_t tried = size - result.bytes; tried > page_size)
-          step = page_of(tried / 2 + page_size - 1);
-        else
-          skip(page_size);
-    }
-  }
-  return Fill::done;
-}
-
-/// Ends a fill: what is left is pending again; a process that is gone needs nothing more.
-void AddressSpace::give_back(const std::vector<Piece>& left, Fill why) {
-  const std::lock_guard lock(mutex_);
-  for (const Piece& piece : left) map_.pending.add(piece);
-  if (why != Fill::gone) return;
-  lose();
-}
-
-/// The process is gone. Called with mutex_ held.
-void AddressSpace::lose() {
-  map_ = {};
-  gone_ = true;
-  may_finish_ = true;
-}
-
-AddressSpace::Push AddressSpace::push(MutableByteSpan scratch, bool insist) {
-  std::optional<Piece> piece;
-  {
-    const std::lock_guard lock(mutex_);
-    piece = map_.pending.next(cursor_, most_mapped_at_once);
-    if (!piece) return Push::nothing;
-    if (!shared_ || shared_->find(piece->image) == nullptr)
-      piece = piece->first(std::min<uint64_t>(piece->size, scratch.size()));
-    cursor_ = piece->end();  // so that another pusher takes the next one
-  }
-  return push(*piece, scratch, insist);
-}
-
-AddressSpace::Push AddressSpace::push(const PageRange& range, MutableByteSpan scratch) {
-  const uint64_t end = range.address + range.bytes();
-  for (uint64_t at = range.address; at < end;) {
-    std::optional<Piece> piece;
-    {
-      const std::lock_guard lock(mutex_);
-      piece = map_.pending.next(at, std::min<uint64_t>(end - at, scratch.size()));
-    }
-    if (!piece || piece->start < at || piece->start >= end || piece->image != piece->start) break;
-    const Push result = push(piece->first(std::min(piece->size, end - piece->start)), scratch, true);
-    if (result != Push::filled) return result;
-    at = piece->end();
-  }
-  return Push::filled;
-}
-
-/// One piece that was pending when it was looked up.
-AddressSpace::Push AddressSpace::push(const Piece& piece, MutableByteSpan scratch, bool insist) {
-  // Before the claim, as this may wait for a disk, and the reader waits for claims.
-  const std::optional<Content> content = content_of(piece, scratch, insist);
-  if (!content) return Push::blocked;
-  {
-    std::unique_lock lock(mutex_);
-    not_reading_.wait(lock, [&] { return !reading_; });
-    if (!map_.pending.claim(piece)) return Push::filled;  // it was filled or moved meanwhile
-    ++filling_;
-  }
-  Fill why = Fill::gone;
-  std::vector<Piece> left;
-  std::exception_ptr failure;
-  try {
-    why = fill(piece, *content, left, counters_.pushed_pages);
-  } catch (...) {
-    failure = std::current_exception();
-    left = {piece};
-    why = Fill::changing;
-  }
-  give_back(left, why);
-  {
-    const std::lock_guard lock(mutex_);
-    if (--filling_ == 0) no_fillers_.notify_all();
-    end_if_filled();
-  }
-  if (failure) std::rethrow_exception(failure);
-  return why == Fill::changing ? Push::blocked : Push::filled;
 }
 
 bool AddressSpace::watch(int epoll, uint64_t id) {

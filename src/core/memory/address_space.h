@@ -90,9 +90,29 @@ class AddressSpace {
   bool filled() const;
 
  private:
-  AddressSpace(Fd fd, const AddressSpace& parent);
-  struct Answer;
+  // A fault brings its neighbourhood along: near what is touched more will be, and a batch costs little more
+  // than a page.
+  static constexpr uint64_t neighbourhood = uint64_t{64} << 10;
+  static uint64_t page_of(uint64_t address) { return address & ~(page_size - 1); }
+
+  /// What a fault gets. Without `piece`: zeros between `low` and `high`, or nothing but a wake-up if those
+  /// are equal. `again`: shared pages that had been mapped before, so they are not taken out of what is
+  /// pending.
+  struct Answer {
+    uint64_t page;
+    uint64_t low = 0;
+    uint64_t high = 0;
+    std::optional<Piece> piece;
+    bool again = false;
+  };
+  /// What a piece is filled with: bytes to be copied, or (none) the pages of the shared copy.
+  struct Content {
+    ByteSpan bytes;
+    bool shared = false;
+  };
   struct Batch;
+
+  AddressSpace(Fd fd, const AddressSpace& parent);
   Push push(const Piece& piece, MutableByteSpan scratch, bool insist);
   void read_events(Batch& batch);
   void apply(const uffd_msg& message, Batch& batch);
@@ -103,7 +123,6 @@ class AddressSpace {
   void give_piece(const Answer& answer);
   void give_zeros(const Answer& answer);
   void give_back(const std::vector<Piece>& left, Fill why);
-  struct Content;
   std::optional<Content> content_of(const Piece& piece, MutableByteSpan scratch, bool insist);
   Fill fill(Piece piece, Content content, std::vector<Piece>& left, std::atomic<uint64_t>& count);
   void lose();
