@@ -23,6 +23,7 @@ struct Arguments {
   std::string digest;
   std::string mountpoint;
   MountOptions mount;
+  std::string far_trace;  ///< of `mount`, as text
   int fuse_fd = -1;
   int ready_fd = -1;
   int state_fd = -1;
@@ -45,12 +46,32 @@ void or_tell(Fd& ready, Work work) {
   }
 }
 
+Digest parsed_digest(const std::string& text) {
+  const std::optional<Digest> parsed = Digest::parse(text);
+  if (!parsed) throw Error::usage("not a digest: " + text);
+  return *parsed;
+}
+
+MountOptions mount_options(const Arguments& arguments) {
+  MountOptions options = arguments.mount;
+  if (!arguments.far_trace.empty()) options.far_trace = parsed_digest(arguments.far_trace);
+  return options;
+}
+
+/// None if it cannot be had: it only makes things quicker.
+AccessTrace far_trace(Store& store, const Digest& chunk, const ImageReader& image) {
+  try {
+    return parse_trace(as_text(store.read(chunk)), image, "the access trace " + chunk.text());
+  } catch (const Error& e) {
+    log::warn("{}", e.what());
+    return {};
+  }
+}
+
 struct Held {
   Held(Session& session, const Arguments& arguments) : store(session.store()) {
     log_to_file(image_server_log(store->root()), arguments.mountpoint);
-    const std::optional<Digest> parsed = Digest::parse(arguments.digest);
-    if (!parsed) throw Error::usage("not a digest: " + arguments.digest);
-    digest = *parsed;
+    digest = parsed_digest(arguments.digest);
     lease.emplace(store->lease("mount", {{RefKind::image, digest}}));
   }
   std::shared_ptr<Store> store;
@@ -98,7 +119,9 @@ void serve(Session& session, const Arguments& arguments) {
     ServeOptions options;
     if (arguments.mount.prefetch != Prefetch::none) options.trace = read_trace(*held.store, manifest, image);
     options.folder = arguments.mountpoint;
-    options.mount = arguments.mount;
+    options.mount = mount_options(arguments);
+    if (options.mount.far_trace && held.store->origin() != nullptr)
+      options.far_trace = far_trace(*held.store, *options.mount.far_trace, image);
     options.manifest = manifest;
     options.stop_fd = stop.fd();
     options.state_fd = state.get();
@@ -125,7 +148,7 @@ void keep(Session& session, const Arguments& arguments) {
                 .folder = arguments.mountpoint,
                 .store_root = std::filesystem::absolute(held.store->root()),
                 .image = held.digest,
-                .mount = arguments.mount,
+                .mount = mount_options(arguments),
                 .die_together = arguments.die_together},
                hangups.get(), session.cancel, [&ready] {
                  write_full(ready.get(), as_bytes("+"));
@@ -145,6 +168,7 @@ CLI::App* add_process(CLI::App& app, const char* name, const char* what,
   command->add_flag("--pass-through,!--no-pass-through", arguments->mount.pass_through,
                     "Let the kernel read");
   command->add_option("--record", arguments->mount.record, "Where to write what is read; empty: nowhere");
+  command->add_option("--far-trace", arguments->far_trace, "The chunk with what to fetch first from afar");
   command->add_option("--fuse-fd", arguments->fuse_fd, "The descriptor of the mount")->required();
   command->add_option("--ready-fd", arguments->ready_fd, "Told when the mount is usable")->required();
   command->add_option("--presence-fd", arguments->presence_fd, "To be held until we end");

@@ -64,6 +64,7 @@ std::string SnapshotManifest::to_json() const {
       {"memory_bytes", memory_bytes},
       {"host", host.to_json()},
   };
+  if (trace) json["trace"] = trace->text();
   if (!gpu.is_null()) json["gpu"] = gpu;
   try {
     return json.dump();
@@ -108,6 +109,7 @@ SnapshotManifest SnapshotManifest::from_json(std::string_view text, const std::s
   m.processes = field<uint32_t>(json, "processes", document);
   m.memory_bytes = field<uint64_t>(json, "memory_bytes", document);
   m.host = HostFacts::from_json(field<Json>(json, "host", document), document);
+  if (json.contains("trace")) m.trace = digest_field(text_field(json, "trace"), document);
   if (const auto with_gpu = json.find("gpu"); with_gpu != json.end()) m.gpu = *with_gpu;
   if (m.stdio.size() != 3) throw Error::corrupt(document + ": 'stdio' has not three entries");
   if (m.root_pid < 2) throw Error::corrupt(document + ": 'root_pid' is out of range");
@@ -130,6 +132,7 @@ void walk_trees(Store& store, const SnapshotManifest& manifest, std::vector<Dige
     walk_tree(store, tree, out);
   };
   walk(manifest.criu);
+  if (manifest.trace) out.push_back(*manifest.trace);
   for (const auto& [where, tree] : manifest.trees) walk(tree);
   if (manifest.image) walk(*manifest.image);
 }

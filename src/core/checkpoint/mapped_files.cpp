@@ -2,11 +2,15 @@
 #include "core/checkpoint/mapped_files.h"
 
 #include <algorithm>
-#include <map>
+#include <fstream>
+#include <sstream>
 #include <unordered_map>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "core/base/fd.h"
 #include "core/checkpoint/images.h"
 
 namespace coldstart {
@@ -16,6 +20,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t page = 4096;
+/// Pages in memory that are nearer to each other than this are told as one range.
+constexpr uint64_t little = uint64_t{128} << 10;
 
 std::unordered_map<uint32_t, std::string> names_of_files(const fs::path& images) {
   std::unordered_map<uint32_t, std::string> names;
@@ -36,18 +42,19 @@ class Found {
     return files_[it->second];
   }
 
-  std::vector<MappedFile> take() {
-    for (MappedFile& file : files_) file.wanted = merged(std::move(file.wanted));
+  /// Ranges with no more than `gap` bytes between them become one.
+  std::vector<MappedFile> take(uint64_t gap) {
+    for (MappedFile& file : files_) file.wanted = merged(std::move(file.wanted), gap);
     return std::move(files_);
   }
 
  private:
-  static std::vector<FileRange> merged(std::vector<FileRange> ranges) {
+  static std::vector<FileRange> merged(std::vector<FileRange> ranges, uint64_t gap) {
     std::sort(ranges.begin(), ranges.end(),
               [](const FileRange& a, const FileRange& b) { return a.offset < b.offset; });
     std::vector<FileRange> result;
     for (const FileRange& range : ranges) {
-      if (!result.empty() && range.offset <= result.back().offset + result.back().bytes)
+      if (!result.empty() && range.offset <= result.back().offset + result.back().bytes + gap)
         result.back().bytes =
             std::max(result.back().bytes, range.offset + range.bytes - result.back().offset);
       else
@@ -73,6 +80,18 @@ void add_pages(const Pagemap& map, const criu::Vma& vma, std::vector<FileRange>&
   }
 }
 
+/// Adds the pages of a mapping, which begins at `offset` in its file, that are in the process's memory.
+void add_present(int pagemap, uint64_t start, uint64_t end, uint64_t offset, std::vector<FileRange>& wanted) {
+  constexpr uint64_t present = uint64_t{1} << 63;
+  std::vector<uint64_t> entries((end - start) / page);
+  const ssize_t n = ::pread(pagemap, entries.data(), entries.size() * sizeof entries[0],
+                            static_cast<off_t>(start / page * sizeof entries[0]));
+  if (n < 0) return;
+  entries.resize(static_cast<size_t>(n) / sizeof entries[0]);
+  for (size_t i = 0; i < entries.size(); ++i)
+    if ((entries[i] & present) != 0) wanted.push_back({offset + i * page, page});
+}
+
 }  // namespace
 
 std::vector<MappedFile> mapped_files(const fs::path& images) {
@@ -92,7 +111,29 @@ std::vector<MappedFile> mapped_files(const fs::path& images) {
       if (name != names.end()) add_pages(map, vma, found.file(name->second).wanted);
     }
   }
-  return found.take();
+  return found.take(0);
+}
+
+std::vector<MappedFile> files_in_memory(const std::vector<pid_t>& pids) {
+  Found found;
+  for (const pid_t pid : pids) {
+    const Fd pagemap(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
+    std::ifstream maps(fmt::format("/proc/{}/maps", pid));
+    // "7f0000000000-7f0000001000 r-xp 00002000 00:1c 1234   /usr/lib/libm.so.6"
+    for (std::string line; pagemap && std::getline(maps, line);) {
+      std::istringstream words(line);
+      uint64_t start = 0, end = 0, offset = 0, inode = 0;
+      char dash = 0;
+      std::string rights, device, path;
+      words >> std::hex >> start >> dash >> end >> rights >> offset >> device >> std::dec >> inode >> std::ws;
+      std::getline(words, path);
+      if (inode != 0 && path.starts_with('/') && start < end)
+        add_present(pagemap.get(), start, end, offset, found.file(path).wanted);
+    }
+  }
+  std::vector<MappedFile> files = found.take(little);
+  std::erase_if(files, [](const MappedFile& file) { return file.wanted.empty(); });
+  return files;
 }
 
 }  // namespace coldstart

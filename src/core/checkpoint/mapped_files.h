@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Which parts of files CRIU has to read for a restore: where a process had changed pages of a private mapping
-// (relocated tables of libraries, above all), the kernel first brings the file's page, and CRIU then writes
-// over it.
+// Which parts of files a restore is going to read.
 
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include <sys/types.h>
 
 namespace coldstart {
 
@@ -25,8 +25,14 @@ struct MappedFile {
   bool operator==(const MappedFile&) const = default;
 };
 
-/// Of all processes in a folder of images: each file once, in the order in which CRIU opens them. Throws
-/// Error::corrupt.
+/// What CRIU reads: where a process had changed pages of a private mapping (relocated tables of libraries,
+/// above all), the kernel first brings the file's page, and CRIU then writes over it. Of all processes in a
+/// folder of images: each file once, in the order in which CRIU opens them. Throws Error::corrupt.
 std::vector<MappedFile> mapped_files(const std::filesystem::path& images);
+
+/// What running processes have in their memory of the files that they map, with the little that lies between:
+/// they have used it, and will again. Each file once, by its path as they see it. A process that is gone has
+/// none.
+std::vector<MappedFile> files_in_memory(const std::vector<pid_t>& pids);
 
 }  // namespace coldstart

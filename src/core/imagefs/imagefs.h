@@ -57,6 +57,9 @@ struct MountOptions {
   /// Where to write what is read (core/image/trace.h), absolute; empty: nowhere. Nothing is passed through
   /// meanwhile.
   std::filesystem::path record;
+  /// A chunk, the text of an access trace: fetched ahead instead of the image's own where the image is not
+  /// here.
+  std::optional<Digest> far_trace;
   /// Complete files are read and mapped by the kernel itself (passthrough.h). Not for what CRIU may dump: it
   /// finds such a mapping in a mount that the process does not have.
   bool pass_through = true;
@@ -66,6 +69,7 @@ struct ServeOptions {
   std::filesystem::path folder;  ///< where it is mounted
   MountOptions mount;
   AccessTrace trace;       ///< to be fetched ahead
+  AccessTrace far_trace;   ///< instead of it, if there is one and the image is not here
   ImageManifest manifest;  ///< the image's
   unsigned threads = 8;
   size_t memory_bytes = size_t{32} << 20;  ///< of decompressed chunks

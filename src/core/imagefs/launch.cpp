@@ -92,6 +92,7 @@ std::vector<std::string> words_of(const fs::path& program, const char* command, 
                                     "--cache-size",      std::to_string(options.cache_bytes),
                                     "--record",          options.record.string()};
   if (!options.pass_through) words.emplace_back("--no-pass-through");
+  if (options.far_trace) words.insert(words.end(), {"--far-trace", options.far_trace->text()});
   return words;
 }
 

@@ -179,6 +179,7 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   Filler filler(image, store, cache, chunks, readers, metrics, options.mount.prefetch,
                 [&] { keep_metadata(cache, options.manifest, image); });
   const bool far = is_far(store, image);
+  const AccessTrace& trace = far && !options.far_trace.empty() ? options.far_trace : options.trace;
   FileReader files(image, chunks, &disk, metrics, far ? fetchers : default_jobs());
   OpenTable opens(image.inode_count(), options.opens_fd);
   const std::optional<Greeting> before =
@@ -189,7 +190,7 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   const KeeperLink keeper(options.keeper);
   // A start that has a trace should ask for no more than is in it.
   std::optional<LoaderAhead> loader;
-  if (options.mount.prefetch != Prefetch::none && options.trace.empty())
+  if (options.mount.prefetch != Prefetch::none && trace.empty())
     loader.emplace(image, files, far ? &store : nullptr);
   ImageOperations operations({image, files, cache, filler, opens, passthrough, metrics,
                               loader ? &*loader : nullptr, recorder ? &*recorder : nullptr, store.origin(),
@@ -205,11 +206,11 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   }
   operations.probe_passthrough();
   ready();
-  const TracePrefetch ahead(image, store, filler, options.trace);
+  const TracePrefetch ahead(image, store, filler, trace);
   Crew crew(session);
   crew.start(options.threads);
   // A trace should name what was asked for, and not much beside; for a start that has one see above.
-  if (!recorder && options.trace.empty()) raise_readahead(options.folder);
+  if (!recorder && trace.empty()) raise_readahead(options.folder);
   if (wait_for(crew.ended_fd(), options.stop_fd) && options.gone) options.gone();
 }
 

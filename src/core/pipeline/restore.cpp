@@ -157,6 +157,7 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
   spec.name = request.name;
   spec.source = request.source;
   spec.image = manifest.image;
+  spec.far_trace = manifest.trace;
   spec.rootfs = manifest.rootfs;
   spec.binds = request.binds;
   spec.net = request.net.value_or(manifest.net);

@@ -18,11 +18,13 @@
 #include "core/checkpoint/images.h"
 #include "core/checkpoint/images_cache.h"
 #include "core/checkpoint/late_pages.h"
+#include "core/checkpoint/mapped_files.h"
 #include "core/checkpoint/memory_pack.h"
 #include "core/checkpoint/pending_memory.h"
 #include "core/checkpoint/preflight.h"
 #include "core/image/image.h"
 #include "core/image/source.h"
+#include "core/image/trace.h"
 #include "core/memory/host_support.h"
 #include "core/memory/huge_pages.h"
 #include "core/memory/memory_tier.h"
@@ -90,6 +92,14 @@ bool has_its_own(pid_t pid, const std::string& path) {
   return ::stat(path.c_str(), &ours) != 0 || theirs.st_dev != ours.st_dev;
 }
 
+std::string trace_of(const std::vector<MappedFile>& files) {
+  std::string text(trace_text_header);
+  for (const MappedFile& file : files)
+    for (const FileRange& range : file.wanted)
+      text += trace_line(range.offset, range.bytes, std::string_view(file.path).substr(1));
+  return text;
+}
+
 /// One snapshot being taken.
 class Taking {
  public:
@@ -137,6 +147,7 @@ class Taking {
       shared.unshare(files_, subject_.pid);
       pack_written();
     };
+    if (manifest_.image) in_memory_ = files_in_memory(process_tree(subject_.pid));
     std::optional<FileLock> sandbox_stays;
     if (!subject_.folder.empty()) sandbox_stays = keep_sandbox(subject_.folder);
     criu_dump(criu_.program, options, start, notify, op_.cancel);
@@ -155,6 +166,7 @@ class Taking {
     manifest_.memory = put_memory_map(writer, map);
     memory.reduce_images();
     manifest_.criu = pack(files_);
+    if (manifest_.image) manifest_.trace = writer.put_now(to_bytes(trace_of(in_memory_)));
     const Digest digest = writer.put_now(to_bytes(manifest_.to_json()));
     writer.finish();
     store_->set_ref(RefKind::snapshot, reference, digest);
@@ -325,6 +337,7 @@ class Taking {
   const std::optional<MemoryFolder> memory_folder_;
   const fs::path files_;  // CRIU's
   ImagesSummary images_;
+  std::vector<MappedFile> in_memory_;
   FileLock no_gc_;
   std::vector<WeightsFile> weights_;
   SnapshotManifest manifest_;

@@ -23,6 +23,7 @@ OrderedJson ReplicaSpec::to_json() const {
           {"source", source},
           {"image", image ? image->text() : ""},
           {"record", record},
+          {"far_trace", far_trace ? far_trace->text() : ""},
           {"rootfs", rootfs},
           {"binds", std::move(bound)},
           {"net", to_text(net)},
@@ -50,11 +51,14 @@ ReplicaSpec ReplicaSpec::from_json(const Json& json, const std::string& document
   get(json, "id", s.id);
   get(json, "name", s.name);
   get(json, "source", s.source);
-  if (const auto image = field<std::string>(json, "image", document); !image.empty()) {
-    s.image = Digest::parse(image);
-    if (!s.image) throw Error::corrupt(document + ": not a digest: " + image);
-  }
+  const auto get_digest = [&](const char* key, std::optional<Digest>& into) {
+    const auto text = field<std::string>(json, key, document);
+    if (!text.empty() && !(into = Digest::parse(text)))
+      throw Error::corrupt(document + ": not a digest: " + text);
+  };
+  get_digest("image", s.image);
   s.record = field<std::string>(json, "record", document);
+  if (json.contains("far_trace")) get_digest("far_trace", s.far_trace);  // not from an earlier version
   s.rootfs = field<std::string>(json, "rootfs", document);
   for (const Json& b : field<Json>(json, "binds", document))
     s.binds.push_back({field<std::string>(b, "source", document), field<std::string>(b, "target", document),

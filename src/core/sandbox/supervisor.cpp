@@ -174,6 +174,7 @@ void Life::mount_image() {
     image_.emplace(scratch_.path() / "image", "coldstart:" + spec_.image->text());
     MountOptions options;
     options.record = spec_.record;
+    options.far_trace = spec_.far_trace;
     options.pass_through = false;  // any replica may be snapshotted
     image_server_ = start_image_server(*image_, spec_.store, *spec_.image, op_.cancel, true, options);
   });

@@ -25,13 +25,14 @@ namespace coldstart {
 
 /// All that a supervisor must know. Goes to it as JSON.
 struct ReplicaSpec {
-  std::filesystem::path store;   ///< root of the store
-  std::string id;                ///< filled in by Replicas::create
-  std::string name;              ///< or empty
-  std::string source;            ///< what `ps` shows as its image
-  std::optional<Digest> image;   ///< the root's lower tree; or
-  std::filesystem::path record;  ///< where to write what is read of the image; empty: nowhere
-  std::filesystem::path rootfs;  ///< this folder; or, both empty, the host's root
+  std::filesystem::path store;      ///< root of the store
+  std::string id;                   ///< filled in by Replicas::create
+  std::string name;                 ///< or empty
+  std::string source;               ///< what `ps` shows as its image
+  std::optional<Digest> image;      ///< the root's lower tree; or
+  std::filesystem::path record;     ///< where to write what is read of the image; empty: nowhere
+  std::optional<Digest> far_trace;  ///< as in MountOptions
+  std::filesystem::path rootfs;     ///< this folder; or, both empty, the host's root
   std::vector<Bind> binds;
   Net net = Net::host;
   std::vector<PortMapping> ports;

@@ -13,6 +13,7 @@ SnapshotManifest example() {
   m.memory = {5, {Digest::of(as_bytes("map"))}};
   m.trees = {{"/", Digest::of(as_bytes("upper"))}, {"/dev/shm", Digest::of(as_bytes("shm"))}};
   m.image = Digest::of(as_bytes("image"));
+  m.trace = Digest::of(as_bytes("trace"));
   m.binds = {"/models"};
   m.command = {"python3", "/srv/server.py"};
   m.net = Net::isolated;
@@ -47,6 +48,7 @@ TEST_CASE("a snapshot's manifest survives its JSON form") {
   CHECK(b.memory.name() == a.memory.name());
   CHECK(b.trees == a.trees);
   CHECK(b.image == a.image);
+  CHECK(b.trace == a.trace);
   CHECK(b.ready.value == a.ready.value);
   CHECK(b.root_pid == 2);
 }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/mapped_files.h"
 
+#include <algorithm>
+
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "core/base/files.h"
 #include "image_files.h"
@@ -50,6 +54,41 @@ TEST_CASE("mapped files: the pages under what processes changed, each file once"
   const std::vector<MappedFile> want = {{"/lib/7", {{1 * P, 3 * P}, {5 * P, 1 * P}, {7 * P, 1 * P}}},
                                         {"/lib/8", {{100 * P, 1 * P}}}};
   CHECK(mapped_files(dir.path()) == want);
+}
+
+TEST_CASE("files in memory: the pages that a process has used, and the little between them") {
+  const TempDir dir;
+  const auto path = dir.path() / "library";
+  constexpr size_t pages = 256;
+  write_file_atomic(path, Bytes(pages * P, std::byte{1}));
+  const Fd file = open_file(path, O_RDONLY);
+  void* mapped = ::mmap(nullptr, (pages - 16) * P, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.get(), 16 * P);
+  REQUIRE(mapped != MAP_FAILED);
+  auto* at = static_cast<volatile char*>(mapped);
+  // Nothing is mapped around what is touched.
+  ::madvise(mapped, (pages - 16) * P, MADV_RANDOM);
+  ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_RANDOM);
+  at[0] = 2;  // a page of its own from now on
+  (void)at[9 * P];
+  (void)at[200 * P];
+
+  const auto files = files_in_memory({::getpid()});
+  const auto found =
+      std::find_if(files.begin(), files.end(), [&](const MappedFile& f) { return f.path == path; });
+  REQUIRE(found != files.end());
+  const auto covers = [&](uint64_t page) {
+    return std::any_of(found->wanted.begin(), found->wanted.end(), [&](const FileRange& r) {
+      return r.offset <= page * P && page * P < r.offset + r.bytes;
+    });
+  };
+  CHECK(found->wanted.front().offset <= 16 * P);
+  CHECK(covers(16));
+  CHECK(covers(20));  // between
+  CHECK(covers(25));
+  CHECK(covers(216));
+  CHECK_FALSE(covers(120));
+  CHECK(files_in_memory({}).empty());
+  ::munmap(mapped, (pages - 16) * P);
 }
 
 }  // namespace
