@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // pool claim, release, status, drain, stop: what clients of a pool ask.
+#include <cerrno>
 #include <cmath>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <poll.h>
 
 #include "commands/commands.h"
 #include "commands/pool_commands.h"
+#include "core/base/progress_task.h"
+#include "core/base/subprocess.h"
 #include "core/pool/client.h"
 
 namespace coldstart {
@@ -93,6 +97,20 @@ void status(Session& session, const Options& options) {
     session.console.result(list[0]);
 }
 
+/// Returns once the service has ended: its name is free then, and so is what its slots had.
+void stop(Session& session, const Options& options) {
+  const PoolEntry pool = PoolDirectory(session.store_root).find(options.pool);
+  const Fd service = open_pidfd(pool.pid);
+  const Json told = ask_pool(pool, "POST", "/v1/stop", {{"all", options.all}}, answer_time, session.cancel);
+  const ProgressTask task(session.operation().progress, "ending its slots", 0, Progress::Unit::steps);
+  pollfd polls[2] = {{service.get(), POLLIN, 0}, {session.cancel.fd(), POLLIN, 0}};
+  while (polls[0].revents == 0) {
+    if (::poll(polls, 2, -1) < 0 && errno != EINTR) throw Error::sys("cannot wait for the pool's service");
+    session.cancel.check();
+  }
+  session.console.result(told);
+}
+
 void add_pool_argument(CLI::App& command, Options& options) {
   command.add_option("pool", options.pool, "Its name; may be left out if there is only one")
       ->type_name("POOL");
@@ -137,10 +155,7 @@ void add_pool_clients(CLI::App& pool, Session& session) {
   add_pool_argument(*add(pool, session, options, "drain", "No claims any more; it ends with the last lease",
                          tell("/v1/drain")),
                     *options);
-  auto* stopping = add(pool, session, options, "stop", "End the service; claimed replicas run on",
-                       [](Session& s, const Options& o) {
-                         s.console.result(ask(s, o.pool, "POST", "/v1/stop", {{"all", o.all}}));
-                       });
+  auto* stopping = add(pool, session, options, "stop", "End the service; claimed replicas run on", stop);
   add_pool_argument(*stopping, *options);
   stopping->add_flag("--all", options->all, "End claimed replicas, too");
 }
