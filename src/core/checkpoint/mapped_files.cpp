@@ -8,9 +8,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/base/error.h"
 #include "core/base/fd.h"
+#include "core/base/log.h"
 #include "core/checkpoint/images.h"
 
 namespace coldstart {
@@ -80,16 +85,41 @@ void add_pages(const Pagemap& map, const criu::Vma& vma, std::vector<FileRange>&
   }
 }
 
-/// Adds the pages of a mapping, which begins at `offset` in its file, that are in the process's memory.
-void add_present(int pagemap, uint64_t start, uint64_t end, uint64_t offset, std::vector<FileRange>& wanted) {
+/// A mapping of a file.
+struct FileMap {
+  uint64_t start = 0, end = 0, offset = 0;
+  std::string path;
+};
+
+/// None if the process is gone.
+std::vector<FileMap> file_maps(pid_t pid) {
+  std::vector<FileMap> all;
+  std::ifstream maps(fmt::format("/proc/{}/maps", pid));
+  // "7f0000000000-7f0000001000 r-xp 00002000 00:1c 1234   /usr/lib/libm.so.6"
+  for (std::string line; std::getline(maps, line);) {
+    std::istringstream words(line);
+    FileMap map;
+    char dash = 0;
+    uint64_t inode = 0;
+    std::string rights, device;
+    words >> std::hex >> map.start >> dash >> map.end >> rights >> map.offset >> device >> std::dec >>
+        inode >> std::ws;
+    std::getline(words, map.path);
+    if (inode != 0 && map.path.starts_with('/') && map.start < map.end) all.push_back(std::move(map));
+  }
+  return all;
+}
+
+/// Adds the pages of a mapping that are in the process's memory.
+void add_present(int pagemap, const FileMap& map, std::vector<FileRange>& wanted) {
   constexpr uint64_t present = uint64_t{1} << 63;
-  std::vector<uint64_t> entries((end - start) / page);
+  std::vector<uint64_t> entries((map.end - map.start) / page);
   const ssize_t n = ::pread(pagemap, entries.data(), entries.size() * sizeof entries[0],
-                            static_cast<off_t>(start / page * sizeof entries[0]));
+                            static_cast<off_t>(map.start / page * sizeof entries[0]));
   if (n < 0) return;
   entries.resize(static_cast<size_t>(n) / sizeof entries[0]);
   for (size_t i = 0; i < entries.size(); ++i)
-    if ((entries[i] & present) != 0) wanted.push_back({offset + i * page, page});
+    if ((entries[i] & present) != 0) wanted.push_back({map.offset + i * page, page});
 }
 
 }  // namespace
@@ -118,22 +148,23 @@ std::vector<MappedFile> files_in_memory(const std::vector<pid_t>& pids) {
   Found found;
   for (const pid_t pid : pids) {
     const Fd pagemap(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
-    std::ifstream maps(fmt::format("/proc/{}/maps", pid));
-    // "7f0000000000-7f0000001000 r-xp 00002000 00:1c 1234   /usr/lib/libm.so.6"
-    for (std::string line; pagemap && std::getline(maps, line);) {
-      std::istringstream words(line);
-      uint64_t start = 0, end = 0, offset = 0, inode = 0;
-      char dash = 0;
-      std::string rights, device, path;
-      words >> std::hex >> start >> dash >> end >> rights >> offset >> device >> std::dec >> inode >> std::ws;
-      std::getline(words, path);
-      if (inode != 0 && path.starts_with('/') && start < end)
-        add_present(pagemap.get(), start, end, offset, found.file(path).wanted);
-    }
+    if (!pagemap) continue;
+    for (const FileMap& map : file_maps(pid)) add_present(pagemap.get(), map, found.file(map.path).wanted);
   }
   std::vector<MappedFile> files = found.take(little);
   std::erase_if(files, [](const MappedFile& file) { return file.wanted.empty(); });
   return files;
+}
+
+void forget_files(const std::vector<pid_t>& pids) {
+  for (const pid_t pid : pids) {
+    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    for (const FileMap& map : file_maps(pid)) {
+      const iovec all{reinterpret_cast<void*>(map.start), map.end - map.start};
+      if (::syscall(SYS_process_madvise, process.get(), &all, 1, MADV_PAGEOUT, 0) < 0)
+        log::debug("{}", Error::sys("cannot page out " + map.path).what());
+    }
+  }
 }
 
 }  // namespace coldstart

@@ -83,10 +83,10 @@ std::string trace_line(uint64_t offset, uint64_t length, std::string_view path) 
   return line + '\n';
 }
 
-AccessTrace parse_trace(std::string_view text, const ImageReader& image, const std::string& document) {
+std::vector<TraceLine> parse_trace_lines(std::string_view text, const std::string& document) {
   if (!text.starts_with(trace_text_header)) throw Error::corrupt(document + " is no access trace");
   text.remove_prefix(trace_text_header.size());
-  Collector collector(image);
+  std::vector<TraceLine> lines;
   for (size_t number = 2; !text.empty(); ++number) {
     const size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
@@ -94,8 +94,16 @@ AccessTrace parse_trace(std::string_view text, const ImageReader& image, const s
     uint64_t offset = 0, length = 0;
     if (!take_number(line, offset) || !take_number(line, length))
       throw Error::corrupt(fmt::format("{}, line {}: not 'OFFSET LENGTH PATH'", document, number));
-    if (const uint32_t inode = image.find(unescaped(line)); inode != 0) collector.add(inode, offset, length);
+    lines.push_back({offset, length, unescaped(line)});
   }
+  return lines;
+}
+
+AccessTrace parse_trace(std::string_view text, const ImageReader& image, const std::string& document) {
+  Collector collector(image);
+  for (const TraceLine& line : parse_trace_lines(text, document))
+    if (const uint32_t inode = image.find(line.path); inode != 0)
+      collector.add(inode, line.offset, line.length);
   return collector.take();
 }
 

@@ -28,8 +28,15 @@ using AccessTrace = std::vector<TraceRange>;
 inline constexpr std::string_view trace_text_header = "coldstart trace 1\n";
 /// One line. `path` as from ImageReader: without a slash at the beginning.
 std::string trace_line(uint64_t offset, uint64_t length, std::string_view path);
-/// Files that `image` does not have are left out; an extent counts once, where it comes first. Throws
-/// Error::corrupt, naming `document`, for what is no trace.
+struct TraceLine {
+  uint64_t offset;
+  uint64_t length;
+  std::string path;
+};
+/// Throws Error::corrupt, naming `document`, for what is no trace.
+std::vector<TraceLine> parse_trace_lines(std::string_view text, const std::string& document);
+/// The same as extents. Files that `image` does not have are left out; an extent counts once, where it comes
+/// first.
 AccessTrace parse_trace(std::string_view text, const ImageReader& image, const std::string& document);
 
 /// The trace kept with an image; empty if it has none. Throws Error::corrupt if it leads out of the image.

@@ -23,8 +23,11 @@ Fd open_regular(int root, const std::string& path) {
 
 }  // namespace
 
-FilesAhead::FilesAhead(std::filesystem::path images, std::filesystem::path root)
-    : images_(std::move(images)), root_(std::move(root)), thread_([this] { run(); }) {}
+FilesAhead::FilesAhead(std::filesystem::path images, std::filesystem::path root, std::vector<TraceLine> then)
+    : images_(std::move(images)),
+      root_(std::move(root)),
+      then_(std::move(then)),
+      thread_([this] { run(); }) {}
 
 FilesAhead::~FilesAhead() {
   stop_ = true;
@@ -34,15 +37,31 @@ FilesAhead::~FilesAhead() {
 void FilesAhead::run() const {
   try {
     const Fd root = open_file(root_, O_PATH | O_DIRECTORY);
-    for (const MappedFile& file : mapped_files(images_)) {
-      if (stop_) return;
-      const Fd fd = open_regular(root.get(), file.path);
-      if (!fd) continue;
-      for (const FileRange& range : file.wanted)
-        ::readahead(fd.get(), static_cast<off64_t>(range.offset), range.bytes);
-    }
+    read_for_criu(root.get());
+    read_then(root.get());
   } catch (const std::exception& e) {
     log::debug("reading ahead of CRIU ended: {}", e.what());
+  }
+}
+
+void FilesAhead::read_for_criu(int root) const {
+  for (const MappedFile& file : mapped_files(images_)) {
+    if (stop_) return;
+    const Fd fd = open_regular(root, file.path);
+    if (!fd) continue;
+    for (const FileRange& range : file.wanted)
+      ::readahead(fd.get(), static_cast<off64_t>(range.offset), range.bytes);
+  }
+}
+
+void FilesAhead::read_then(int root) const {
+  const std::string* path = nullptr;
+  Fd fd;
+  for (const TraceLine& line : then_) {
+    if (stop_) return;
+    if (path == nullptr || *path != line.path) fd = open_regular(root, line.path);
+    path = &line.path;
+    if (fd) ::readahead(fd.get(), static_cast<off64_t>(line.offset), line.length);
   }
 }
 

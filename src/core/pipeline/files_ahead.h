@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Brings what CRIU is going to open and read of an image's files into the kernel's caches while other work of
-// a restore goes on: CRIU opens hundreds of them one after another, and waits for each.
+// a restore goes on: CRIU opens hundreds of them one after another, and waits for each. And then what the
+// processes will use.
 
 #include <atomic>
 #include <filesystem>
 #include <thread>
+#include <vector>
+
+#include "core/image/trace.h"
 
 namespace coldstart {
 
@@ -13,16 +17,20 @@ namespace coldstart {
 class FilesAhead {
  public:
   /// `images`: CRIU's. `root`: where the image is mounted; links in it are not followed to the outside.
-  FilesAhead(std::filesystem::path images, std::filesystem::path root);
+  /// `then` is read after what CRIU wants.
+  FilesAhead(std::filesystem::path images, std::filesystem::path root, std::vector<TraceLine> then);
   FilesAhead(const FilesAhead&) = delete;
   FilesAhead& operator=(const FilesAhead&) = delete;
   ~FilesAhead();
 
  private:
   void run() const;
+  void read_for_criu(int root) const;
+  void read_then(int root) const;
 
   const std::filesystem::path images_;
   const std::filesystem::path root_;
+  const std::vector<TraceLine> then_;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -141,7 +141,6 @@ struct RestoreLauncher::StandBy {
   Pipe nobody = make_pipe();
   SocketRemover socket;
   std::optional<WholeImages> whole;
-  std::optional<FilesAhead> ahead;
   std::optional<CriuRestore> restore;
 };
 
@@ -248,7 +247,7 @@ void RestoreLauncher::serve_memory(RestoreOptions& options, const Sandbox& sandb
 
 void RestoreLauncher::stand_by(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
   auto ready = std::make_unique<StandBy>(store_->root(), context.folder);
-  if (context.spec.image && !plain_) ready->ahead.emplace(files_->path(), image_);
+  if (context.spec.image && !plain_) ahead_.emplace(files_->path(), image_, files_in_use());
   for (const auto& [where, tree] : manifest_.trees)
     if (where != "/")
       unpack_tree(*store_, tree, sandbox.root() / fs::path(where).relative_path(), context.op);
@@ -288,7 +287,19 @@ void RestoreLauncher::ended(const ExitState& exit) {
   if (memory_ && exit.signal == SIGKILL) memory_->check(std::chrono::seconds(1));
 }
 
+/// What the processes had in memory of the image's files.
+std::vector<TraceLine> RestoreLauncher::files_in_use() const {
+  if (!manifest_.trace) return {};
+  try {
+    return parse_trace_lines(as_text(store_->read(*manifest_.trace)), "the access trace of the snapshot");
+  } catch (const Error& e) {
+    log::warn("{}", e.what());  // it only makes things quicker
+    return {};
+  }
+}
+
 void RestoreLauncher::stand_down() noexcept {
+  ahead_.reset();
   stand_by_.reset();
 }
 

@@ -13,6 +13,7 @@
 #include "core/memory/memory.h"
 #include "core/memory/memory_tier.h"
 #include "core/pipeline/criu_page_server.h"
+#include "core/pipeline/files_ahead.h"
 #include "core/pipeline/gpu_stage.h"
 #include "core/sandbox/supervisor.h"
 #include "core/store/store.h"
@@ -61,6 +62,7 @@ class RestoreLauncher final : public Launcher {
  private:
   struct StandBy;
   void serve_memory(RestoreOptions& options, const Sandbox& sandbox, const LaunchContext& context);
+  std::vector<TraceLine> files_in_use() const;
   void ask_inside(const std::string& what, const std::string& request, LaunchContext& context) const;
   void share_memory(const ReplicaSpec& spec);
   Child restore_processes(CancelToken& cancel);
@@ -80,6 +82,7 @@ class RestoreLauncher final : public Launcher {
   std::optional<CriuPageServer> criu_pages_;
   std::optional<MemoryServer> memory_;  // not eager: its end is the end of what still waits for memory
   std::unique_ptr<StandBy> stand_by_;   // until launch() is done
+  std::optional<FilesAhead> ahead_;
 };
 
 }  // namespace coldstart

@@ -383,6 +383,8 @@ void warm_up(const SnapshotSubject& subject, Chain& chain, Operation& op) {
   chain.stage("warmup", [&](StageTime&) {
     const ProgressTask task(op.progress, "warming up", 0, Progress::Unit::steps);
     for (const std::string& warmup : subject.warmups) {
+      // What it uses from here on is what an answer takes.
+      if (subject.spec.image && &warmup == &subject.warmups.back()) forget_files(process_tree(subject.pid));
       const Answer answer = ask({warmup}, {subject.pid, subject.spec.program.environment},
                                 subject.spec.ready.timeout, op.cancel);
       if (!answer.ok) throw Error(fmt::format("the warm-up '{}' failed: {}", warmup, answer.reason));

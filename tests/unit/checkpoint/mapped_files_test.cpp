@@ -56,6 +56,12 @@ TEST_CASE("mapped files: the pages under what processes changed, each file once"
   CHECK(mapped_files(dir.path()) == want);
 }
 
+bool covers(const MappedFile& file, uint64_t page) {
+  return std::any_of(file.wanted.begin(), file.wanted.end(), [&](const FileRange& r) {
+    return r.offset <= page * P && page * P < r.offset + r.bytes;
+  });
+}
+
 TEST_CASE("files in memory: the pages that a process has used, and the little between them") {
   const TempDir dir;
   const auto path = dir.path() / "library";
@@ -76,18 +82,25 @@ TEST_CASE("files in memory: the pages that a process has used, and the little be
   const auto found =
       std::find_if(files.begin(), files.end(), [&](const MappedFile& f) { return f.path == path; });
   REQUIRE(found != files.end());
-  const auto covers = [&](uint64_t page) {
-    return std::any_of(found->wanted.begin(), found->wanted.end(), [&](const FileRange& r) {
-      return r.offset <= page * P && page * P < r.offset + r.bytes;
-    });
-  };
   CHECK(found->wanted.front().offset <= 16 * P);
-  CHECK(covers(16));
-  CHECK(covers(20));  // between
-  CHECK(covers(25));
-  CHECK(covers(216));
-  CHECK_FALSE(covers(120));
+  CHECK(covers(*found, 16));
+  CHECK(covers(*found, 20));  // between
+  CHECK(covers(*found, 25));
+  CHECK(covers(*found, 216));
+  CHECK_FALSE(covers(*found, 120));
   CHECK(files_in_memory({}).empty());
+
+  // What is forgotten is there no more, but for pages of its own, and comes back when it is used.
+  forget_files({::getpid()});
+  CHECK(at[0] == 2);
+  CHECK(at[200 * P] == 1);
+  const auto since = files_in_memory({::getpid()});
+  const auto again =
+      std::find_if(since.begin(), since.end(), [&](const MappedFile& f) { return f.path == path; });
+  REQUIRE(again != since.end());
+  CHECK(covers(*again, 16));
+  CHECK_FALSE(covers(*again, 25));
+  CHECK(covers(*again, 216));
   ::munmap(mapped, (pages - 16) * P);
 }
 
