@@ -43,7 +43,7 @@ TEST_CASE("mapped files: the pages under what processes changed, each file once"
   tree.append(zombie);
   tree.write(dir.path() / "pstree.img");
   CriuImage files(ImageKind::files);
-  for (const uint32_t id : {7, 8}) {
+  for (const uint32_t id : {7U, 8U}) {
     criu::File file;
     file.set_id(id);
     file.mutable_reg()->set_name("/lib/" + std::to_string(id));
