@@ -47,7 +47,9 @@ uint64_t touch(pid_t pid, AddressRange range, const CancelToken& cancel) {
   while (range.start < range.end && !cancel.cancelled()) {
     const size_t pages =
         std::min<uint64_t>(pages_a_call, (range.end - range.start + page_bytes - 1) / page_bytes);
-    for (size_t i = 0; i < pages; ++i) there[i] = {reinterpret_cast<void*>(range.start + i * page_bytes), 1};
+    for (size_t i = 0; i < pages; ++i)
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): an address in the other process
+      there[i] = {reinterpret_cast<void*>(range.start + i * page_bytes), 1};
     iovec here{bytes.data(), pages};
     const ssize_t n = ::process_vm_readv(pid, &here, 1, there.data(), pages, 0);
     if (n < 0 && errno != EFAULT) break;
@@ -99,7 +101,7 @@ std::vector<AddressRange> grown_mappings(const std::vector<ProcessMapping>& befo
 uint64_t prefault(pid_t pid, const std::vector<AddressRange>& ranges, const CancelToken& cancel) {
   std::atomic<uint64_t> pages{0};
   const unsigned threads = default_jobs();
-  Workers workers(threads, 2 * threads);
+  Workers workers(threads, size_t{2} * threads);
   for (const AddressRange& range : ranges)
     for (uint64_t at = range.start; at < range.end; at += piece_bytes)
       workers.submit([&, piece = AddressRange{at, std::min(at + piece_bytes, range.end)}] {

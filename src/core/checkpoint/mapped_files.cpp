@@ -160,6 +160,7 @@ void forget_files(const std::vector<pid_t>& pids) {
   for (const pid_t pid : pids) {
     const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     for (const FileMap& map : file_maps(pid)) {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): an address in the other process
       const iovec all{reinterpret_cast<void*>(map.start), map.end - map.start};
       if (::syscall(SYS_process_madvise, process.get(), &all, 1, MADV_PAGEOUT, 0) < 0)
         log::debug("{}", Error::sys("cannot page out " + map.path).what());
