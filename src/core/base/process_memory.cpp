@@ -23,12 +23,13 @@ constexpr uint64_t page_bytes = 4096;
 constexpr uint64_t piece_bytes = uint64_t{64} << 20;  // what a thread takes at a time
 constexpr size_t pages_a_call = 1024;                 // IOV_MAX
 
-/// Whether a line of smaps begins a mapping, and then which one.
+/// Whether a line of maps or smaps begins a mapping, and then which one:
+/// "7f0000000000-7f0000001000 r-xp 00002000 00:1c 1234   /usr/lib/libm.so.6"
 bool begins_mapping(const std::string& line, ProcessMapping& mapping) {
   std::istringstream words(line);
-  std::string range, rights, offset, device;
-  unsigned long inode = 0;
-  if (!(words >> range >> rights >> offset >> device >> inode)) return false;
+  std::string range, rights, device;
+  uint64_t offset = 0, inode = 0;
+  if (!(words >> range >> rights >> std::hex >> offset >> device >> std::dec >> inode)) return false;
   const size_t dash = range.find('-');
   if (dash == std::string::npos || rights.size() < 2) return false;
   mapping = {};
@@ -36,6 +37,8 @@ bool begins_mapping(const std::string& line, ProcessMapping& mapping) {
                    std::strtoull(range.c_str() + dash + 1, nullptr, 16)};
   mapping.writable = rights[1] == 'w';
   mapping.of_file = inode != 0;
+  mapping.offset = offset;
+  std::getline(words >> std::ws, mapping.path);
   return true;
 }
 
@@ -83,6 +86,16 @@ std::vector<ProcessMapping> mappings_of(pid_t pid) {
     all.push_back(mapping);
     return true;
   });
+  return all;
+}
+
+std::vector<ProcessMapping> file_mappings_of(pid_t pid) {
+  std::vector<ProcessMapping> all;
+  std::ifstream in(fmt::format("/proc/{}/maps", pid));
+  ProcessMapping mapping;
+  for (std::string line; std::getline(in, line);)
+    if (begins_mapping(line, mapping) && mapping.of_file && mapping.path.starts_with('/'))
+      all.push_back(mapping);
   return all;
 }
 

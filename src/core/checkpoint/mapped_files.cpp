@@ -2,8 +2,6 @@
 #include "core/checkpoint/mapped_files.h"
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 #include <unordered_map>
 
 #include <fcntl.h>
@@ -16,6 +14,7 @@
 #include "core/base/error.h"
 #include "core/base/fd.h"
 #include "core/base/log.h"
+#include "core/base/process_memory.h"
 #include "core/checkpoint/images.h"
 
 namespace coldstart {
@@ -85,37 +84,12 @@ void add_pages(const Pagemap& map, const criu::Vma& vma, std::vector<FileRange>&
   }
 }
 
-/// A mapping of a file.
-struct FileMap {
-  uint64_t start = 0, end = 0, offset = 0;
-  std::string path;
-};
-
-/// None if the process is gone.
-std::vector<FileMap> file_maps(pid_t pid) {
-  std::vector<FileMap> all;
-  std::ifstream maps(fmt::format("/proc/{}/maps", pid));
-  // "7f0000000000-7f0000001000 r-xp 00002000 00:1c 1234   /usr/lib/libm.so.6"
-  for (std::string line; std::getline(maps, line);) {
-    std::istringstream words(line);
-    FileMap map;
-    char dash = 0;
-    uint64_t inode = 0;
-    std::string rights, device;
-    words >> std::hex >> map.start >> dash >> map.end >> rights >> map.offset >> device >> std::dec >>
-        inode >> std::ws;
-    std::getline(words, map.path);
-    if (inode != 0 && map.path.starts_with('/') && map.start < map.end) all.push_back(std::move(map));
-  }
-  return all;
-}
-
 /// Adds the pages of a mapping that are in the process's memory.
-void add_present(int pagemap, const FileMap& map, std::vector<FileRange>& wanted) {
+void add_present(int pagemap, const ProcessMapping& map, std::vector<FileRange>& wanted) {
   constexpr uint64_t present = uint64_t{1} << 63;
-  std::vector<uint64_t> entries((map.end - map.start) / page);
+  std::vector<uint64_t> entries((map.range.end - map.range.start) / page);
   const ssize_t n = ::pread(pagemap, entries.data(), entries.size() * sizeof entries[0],
-                            static_cast<off_t>(map.start / page * sizeof entries[0]));
+                            static_cast<off_t>(map.range.start / page * sizeof entries[0]));
   if (n < 0) return;
   entries.resize(static_cast<size_t>(n) / sizeof entries[0]);
   for (size_t i = 0; i < entries.size(); ++i)
@@ -149,7 +123,8 @@ std::vector<MappedFile> files_in_memory(const std::vector<pid_t>& pids) {
   for (const pid_t pid : pids) {
     const Fd pagemap(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
     if (!pagemap) continue;
-    for (const FileMap& map : file_maps(pid)) add_present(pagemap.get(), map, found.file(map.path).wanted);
+    for (const ProcessMapping& map : file_mappings_of(pid))
+      add_present(pagemap.get(), map, found.file(map.path).wanted);
   }
   std::vector<MappedFile> files = found.take(little);
   std::erase_if(files, [](const MappedFile& file) { return file.wanted.empty(); });
@@ -159,9 +134,9 @@ std::vector<MappedFile> files_in_memory(const std::vector<pid_t>& pids) {
 void forget_files(const std::vector<pid_t>& pids) {
   for (const pid_t pid : pids) {
     const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    for (const FileMap& map : file_maps(pid)) {
+    for (const ProcessMapping& map : file_mappings_of(pid)) {
       // NOLINTNEXTLINE(performance-no-int-to-ptr): an address in the other process
-      const iovec all{reinterpret_cast<void*>(map.start), map.end - map.start};
+      const iovec all{reinterpret_cast<void*>(map.range.start), map.range.end - map.range.start};
       if (::syscall(SYS_process_madvise, process.get(), &all, 1, MADV_PAGEOUT, 0) < 0)
         log::debug("{}", Error::sys("cannot page out " + map.path).what());
     }

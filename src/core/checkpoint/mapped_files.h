@@ -35,9 +35,9 @@ std::vector<MappedFile> mapped_files(const std::filesystem::path& images);
 /// none.
 std::vector<MappedFile> files_in_memory(const std::vector<pid_t>& pids);
 
-/// Takes out of the memory of running processes what they map of files, but for pages of their own: so that
-/// files_in_memory() tells later what they have used since. They notice nothing but that it takes a moment to
-/// come back.
+/// Takes out of the memory of running processes what they map of files: so that files_in_memory() tells later
+/// what they have used since. Pages that they have changed stay, or go to the host's swap. They notice
+/// nothing but that it takes a moment to come back.
 void forget_files(const std::vector<pid_t>& pids);
 
 }  // namespace coldstart

@@ -82,7 +82,7 @@ class RestoreLauncher final : public Launcher {
   std::optional<CriuPageServer> criu_pages_;
   std::optional<MemoryServer> memory_;  // not eager: its end is the end of what still waits for memory
   std::unique_ptr<StandBy> stand_by_;   // until launch() is done
-  std::optional<FilesAhead> ahead_;
+  std::optional<FilesAhead> ahead_;     // from stand_by() until stand_down()
 };
 
 }  // namespace coldstart

@@ -10,9 +10,9 @@
 
 namespace coldstart {
 
-/// XXH3 (64 bits) of the bytes, seeded by the digest, so that no other chunk has the same. Finds whatever a
-/// disk does to them; it is no proof against who wants to deceive, so what comes from elsewhere is checked by
-/// its digest. Thread-safe.
+/// XXH3 (64 bits) of the bytes, seeded by the digest, so that another chunk does not pass for this one. Finds
+/// what a disk does to them (but for one case in 2^64); it is no proof against who wants to deceive, so what
+/// comes from elsewhere is checked by its digest. Thread-safe.
 uint64_t quick_check(const Digest& digest, ByteSpan bytes) noexcept;
 
 }  // namespace coldstart
