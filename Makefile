@@ -58,7 +58,7 @@ asan tsan: packages ## unit tests under the address or the thread sanitizer
 	@cmake --build --preset $@ -j $(JOBS) --target coldstart-unit
 	@build/$@/tests/unit/coldstart-unit
 
-fuzz: packages ## fuzz every parser of outside bytes for FUZZ_SECONDS (30) each
+fuzz: packages ## fuzz every parser of outside bytes for FUZZ_SECONDS (60) each
 	@test -f build/fuzz/build.ninja || cmake --preset fuzz
 	@cmake --build --preset fuzz -j $(JOBS)
 	@tests/fuzz/run

@@ -315,10 +315,11 @@ void add_pack(CLI::App& image, Session& session) {
   command->add_option("-t,--tag", arguments->reference, "What to call the image")
       ->type_name("REF")
       ->required();
-  command->add_option("--level", arguments->build.pack.level, "zstd level, 1 (fast) to 19 (small)")
+  command
+      ->add_option("--level", arguments->build.pack.level,
+                   "zstd level, 1 (fast) to 19 (small); the default is one of our own, between 1 and 2")
       ->check(CLI::Range(1, 19))
-      ->type_name("N")
-      ->capture_default_str();
+      ->type_name("N");
   command
       ->add_option("--chunk-size", arguments->build.chunk_bytes,
                    "Files are cut at multiples of this; 4K to 16M, a power of two (default 512K)")

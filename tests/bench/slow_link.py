@@ -96,9 +96,24 @@ def make_archive(root, file):
             raise SystemExit("tar failed")
 
 
-def download_and_unpack(url, folder):
+def unpack(stream, folder):
     os.mkdir(folder)
+    subprocess.run(["tar", "-C", folder, "--numeric-owner", "--zstd", "-x"], stdin=stream, check=True)
+
+
+def download_then_unpack(url, folder):
+    """As container runtimes do it: a layer is there whole, and its digest right, before any of it is unpacked."""
+    archive = folder + ".tar.zst"
+    subprocess.run(["curl", "-fsS", "-o", archive, url], check=True)
+    subprocess.run(["sha256sum", archive], stdout=subprocess.DEVNULL, check=True)
+    with open(archive, "rb") as stream:
+        unpack(stream, folder)
+    os.unlink(archive)
+
+
+def unpack_while_downloading(url, folder):
+    """As a careful user would in the shell: curl | tar."""
     curl = subprocess.Popen(["curl", "-fsS", url], stdout=subprocess.PIPE)
-    subprocess.run(["tar", "-C", folder, "--numeric-owner", "--zstd", "-x"], stdin=curl.stdout, check=True)
+    unpack(curl.stdout, folder)
     if curl.wait() != 0:
         raise SystemExit("curl failed")

@@ -81,7 +81,7 @@ refused "comes again" "layer(e('d/f'), e('d', content=b'x'))"
 refused "is no tar" "layer(raw=os.urandom(100000))"
 refused "is no layer of a file system" "layer(e('f')); layers[0]['mediaType'] = 'application/vnd.example.model'"
 refused "is no SHA-256 digest" "layer(e('f')); layers[0]['digest'] = 'sha256:../../../../etc/passwd'"
-refused "no natural number" "layer(e('f')); layers[0]['size'] = -1"
+refused "'size' has the wrong type" "layer(e('f')); layers[0]['size'] = -1"
 refused "more than 1000 layers" "layer(e('f')); manifest['layers'] = layers * 1001"
 refused "nested too deeply" "
 inner = {'schemaVersion': 2, 'manifests': []}

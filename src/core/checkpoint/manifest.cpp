@@ -123,16 +123,18 @@ SnapshotManifest read_snapshot_manifest(Store& store, const Digest& snapshot) {
 
 namespace {
 
-/// All trees of a snapshot, each by `walk_tree` after its own manifest.
+/// All trees of a snapshot after their manifests: CRIU's files, which every restore reads first, whole, the others by
+/// `walk_tree`.
 template <class WalkTree>
 void walk_trees(Store& store, const SnapshotManifest& manifest, std::vector<Digest>& out,
                 WalkTree walk_tree) {
+  out.push_back(manifest.criu);
+  walk_image(store, manifest.criu, out);
+  if (manifest.trace) out.push_back(*manifest.trace);
   const auto walk = [&](const Digest& tree) {
     out.push_back(tree);
     walk_tree(store, tree, out);
   };
-  walk(manifest.criu);
-  if (manifest.trace) out.push_back(*manifest.trace);
   for (const auto& [where, tree] : manifest.trees) walk(tree);
   if (manifest.image) walk(*manifest.image);
 }

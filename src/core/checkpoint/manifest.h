@@ -64,7 +64,7 @@ struct SnapshotManifest {
 SnapshotManifest read_snapshot_manifest(Store& store, const Digest& snapshot);
 /// For gc and fsck: all chunks of a snapshot, its image's too, but its own manifest.
 void walk_snapshot(Store& store, const Digest& snapshot, std::vector<Digest>& out);
-/// For push: those of them that must be here to know the others.
+/// For push: those of them that must be here to know the others, and what is read before all else.
 void walk_snapshot_metadata(Store& store, const Digest& snapshot, std::vector<Digest>& out);
 
 }  // namespace coldstart

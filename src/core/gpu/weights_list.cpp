@@ -34,12 +34,10 @@ std::optional<T> field_if_there(const Json& object, const char* key, const std::
   return field<T>(object, key, document);
 }
 
-/// A whole number that is not negative: the JSON library would make any number one.
 std::optional<uint64_t> number_if_there(const Json& object, const char* key, const std::string& document) {
   if (!object.contains(key)) return std::nullopt;
-  if (!object[key].is_number_unsigned())
-    throw Error::corrupt(fmt::format("{}: the field '{}' is no number of bytes", document, key));
-  return object[key].get<uint64_t>();
+  if (const auto number = exactly<uint64_t>(object[key])) return number;
+  throw Error::corrupt(fmt::format("{}: the field '{}' is no number of bytes", document, key));
 }
 
 PlacedTensor tensor_of(const Json& entry, const std::string& document) {

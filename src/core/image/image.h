@@ -37,7 +37,7 @@ ImageManifest read_image_manifest(Store& store, const Digest& image);
 ImageReader open_image(Store& store, const ImageManifest& manifest);
 /// For gc and fsck: all chunks of an image but its manifest.
 void walk_image(Store& store, const Digest& image, std::vector<Digest>& out);
-/// For push: those of them that must be here to know the others.
+/// For push: those of them that must be here to know the others, and the access trace.
 void walk_image_metadata(Store& store, const Digest& image, std::vector<Digest>& out);
 /// Compressed size of everything that an image needs, what it shares with others included.
 uint64_t image_stored_bytes(Store& store, const Digest& image);
@@ -53,8 +53,8 @@ struct PackStats {
 struct BuildOptions {
   size_t chunk_bytes =
       size_t{512} << 10;  ///< larger files are cut at multiples of this; 4 KiB to 16 MiB, a power of two
-  /// zstd -2 of large frames is smaller than squashfs's -3 of small blocks, in two thirds of its time.
-  PackOptions pack{.level = 2};
+  /// Of large frames it is smaller than squashfs's zstd -3 of small blocks, in less than two thirds of its time.
+  PackOptions pack{.level = files_level};
 };
 
 class TreeSource;

@@ -132,6 +132,7 @@ void walk_image(Store& store, const Digest& image, std::vector<Digest>& out) {
 void walk_image_metadata(Store& store, const Digest& image, std::vector<Digest>& out) {
   const ImageManifest manifest = read_image_manifest(store, image);
   out.insert(out.end(), manifest.blob_chunks.begin(), manifest.blob_chunks.end());
+  if (manifest.trace) out.push_back(*manifest.trace);
 }
 
 uint64_t image_stored_bytes(Store& store, const Digest& image) {

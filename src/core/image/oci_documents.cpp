@@ -43,9 +43,7 @@ OciDescriptor descriptor(const Json& json, const std::string& document) {
   if (!json.is_object()) throw Error::corrupt(document + ": a descriptor is no object");
   d.media_type = optional_field<std::string>(json, "mediaType", document);
   d.digest = digest_of(field<std::string>(json, "digest", document), document);
-  const Json size = field<Json>(json, "size", document);
-  if (!size.is_number_unsigned()) throw Error::corrupt(document + ": a size is no natural number");
-  d.size = size.get<uint64_t>();
+  d.size = field<uint64_t>(json, "size", document);
   if (const Json platform = optional_field<Json>(json, "platform", document); platform.is_object())
     d.platform = OciPlatform{optional_field<std::string>(platform, "os", document),
                              optional_field<std::string>(platform, "architecture", document)};

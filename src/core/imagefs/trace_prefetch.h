@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Brings what a start will read into the local disk cache, ahead of it: the image's access trace, in its
-// order, on all cores. What only a server far away has is asked for at once, all of it.
+// order, on all cores. What only a server far away has comes in batches, several at once, each put into the cache
+// while the next ones are on their way.
 
 #include <atomic>
-#include <map>
-#include <memory>
+#include <cstddef>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -25,15 +26,18 @@ class TracePrefetch {
   ~TracePrefetch();
 
  private:
-  void fill();
-  void announce();
+  void work();
+  std::span<const TraceRange> next_batch();
+  void bring(std::span<const TraceRange> batch);
+  std::span<const ExtentRecord> extents(const TraceRange& range) const;
 
   const ImageReader& image_;
   Store& store_;
   Filler& filler_;
   const AccessTrace trace_;
-  std::atomic<size_t> next_{0};
-  std::atomic<bool> is_here_{false};  // nothing has to be fetched from afar any more
+  const bool from_afar_;
+  std::mutex mutex_;  // guards next_
+  size_t next_ = 0;
   std::atomic<bool> stop_{false};
   std::vector<std::thread> threads_;
 };

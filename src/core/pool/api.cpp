@@ -27,11 +27,8 @@ Json parse_body(std::string_view body) {
 template <class T>
 T value_or(const Json& json, const char* key, T otherwise) {
   if (!json.contains(key)) return otherwise;
-  try {
-    return json[key].get<T>();
-  } catch (const Json::exception&) {
-    throw Error::usage(fmt::format("'{}' has the wrong type", key));
-  }
+  if (auto value = exactly<T>(json[key])) return std::move(*value);
+  throw Error::usage(fmt::format("'{}' has the wrong type", key));
 }
 
 LeaseEnd end_of(const Json& json, const char* key) {

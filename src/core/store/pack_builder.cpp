@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/store/quick_check.h"
+#include "core/store/store.h"
 
 namespace coldstart {
 
@@ -25,6 +26,21 @@ ZSTD_CCtx* compressor() {
   static thread_local const std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
   if (!context) throw std::bad_alloc();
   return context.get();
+}
+
+/// Prepares for one frame of `size` bytes.
+void set_level(ZSTD_CCtx* context, int level) {
+  const auto set = [&](ZSTD_cParameter parameter, int value) {
+    if (const size_t n = ZSTD_CCtx_setParameter(context, parameter, value); ZSTD_isError(n))
+      throw Error(std::string("zstd cannot be set up: ") + ZSTD_getErrorName(n));
+  };
+  ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters);
+  set(ZSTD_c_compressionLevel, level == files_level ? 2 : level);
+  if (level != files_level) return;
+  // A table that fits the nearest cache, and short matches to make up for what it forgets.
+  set(ZSTD_c_strategy, ZSTD_fast);
+  set(ZSTD_c_minMatch, 5);
+  set(ZSTD_c_hashLog, 14);
 }
 
 /// Bytes after which the kernel is told to start writing back, so that the fsync at the end has little left.
@@ -42,12 +58,16 @@ void compress_frame(BuiltFrame& frame, std::vector<Bytes> contents, int level) {
   Bytes content = std::move(contents.front());
   if (contents.size() > 1) content.reserve(frame.content_bytes);
   for (size_t i = 1; i < contents.size(); ++i) append(content, contents[i]);
-  // A result that does not fit would not be smaller, so there is no use for more room.
-  Bytes stored(content.size() - 1);
+  // Kept, as clearing it each time takes a while. A result that does not fit would not be smaller, so there is no use for
+  // more room.
+  static thread_local Bytes room;
+  room.resize(std::max(room.size(), content.size()));
+  ZSTD_CCtx* const context = compressor();
+  set_level(context, level);
   const size_t n =
-      ZSTD_compressCCtx(compressor(), stored.data(), stored.size(), content.data(), content.size(), level);
+      ZSTD_compress2(context, room.data(), content.size() - 1, content.data(), content.size());
   if (!ZSTD_isError(n)) {
-    frame.stored.assign(stored.begin(), stored.begin() + static_cast<ptrdiff_t>(n));
+    frame.stored.assign(room.begin(), room.begin() + static_cast<ptrdiff_t>(n));
   } else if (ZSTD_getErrorCode(n) == ZSTD_error_dstSize_tooSmall) {
     frame.stored = std::move(content);
   } else {

