@@ -42,18 +42,24 @@ void optimize(Session& session, const Options& options) {
 
   const ImageReader reader = open_image(*store, read_image_manifest(*store, ref.digest));
   const AccessTrace trace = parse_trace(read_text(file, size_t{1} << 30), reader, file.string());
-  uint64_t bytes = 0;
+  uint64_t bytes = 0, stored = 0;
+  std::vector<bool> counted(reader.chunks().size());
   for (const TraceRange& range : trace)
     for (const ExtentRecord& extent :
-         reader.extents(reader.inode(range.inode)).subspan(range.first, range.count))
+         reader.extents(reader.inode(range.inode)).subspan(range.first, range.count)) {
+      if (counted[extent.chunk]) continue;
+      counted[extent.chunk] = true;
       bytes += reader.chunks()[extent.chunk].length;
+      stored += store->stored_size(ImageReader::digest(reader.chunks()[extent.chunk]));
+    }
   const Digest digest = add_trace(store, ref.digest, trace, ref.name, session.operation());
-  session.console.note(fmt::format("{} {}: its start reads {} in {} places", ref.name.text(), digest.text(),
-                                   human_bytes(bytes), trace.size()));
+  session.console.note(fmt::format("{} {}: its start reads {}, compressed {}, in {} places", ref.name.text(),
+                                   digest.text(), human_bytes(bytes), human_bytes(stored), trace.size()));
   session.console.result({{"reference", ref.name.text()},
                           {"digest", digest.text()},
                           {"places", trace.size()},
-                          {"bytes", bytes}});
+                          {"bytes", bytes},
+                          {"stored_bytes", stored}});
 }
 
 }  // namespace

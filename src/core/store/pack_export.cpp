@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <unordered_map>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -16,11 +18,20 @@ namespace coldstart {
 namespace {
 
 constexpr int export_level = 3;
-/// Chunks that are in no pack here (they are read through the origin) are put together by so many.
-constexpr size_t loose_chunks = 64;
+/// Loose chunks (of no pack here, so read through the origin, or of a scattered frame) are put together up to
+/// this.
+constexpr size_t loose_chunks = 256;
 constexpr size_t loose_bytes = size_t{512} << 10;
+/// A frame is scattered if more than so many small chunks of other frames are wanted between the first and
+/// the last of its own: who reads them in that order would get much that he has no use for yet.
+constexpr size_t slack = 256;
 /// An import publishes at this size: what a kill can lose.
 constexpr uint64_t import_pack_bytes = uint64_t{128} << 20;
+
+using FrameName = std::pair<const PackFile*, uint32_t>;
+FrameName frame_name(const PackSet::Found& found) {
+  return {found.pack.get(), found.place.frame_number};
+}
 
 /// The chunks of one frame of a pack as a frame of their own; throws if one is wrong.
 BuiltFrame from_pack(const PackFile& pack, uint32_t frame_number, std::span<const Digest> wanted) {
@@ -46,49 +57,90 @@ BuiltFrame from_pack(const PackFile& pack, uint32_t frame_number, std::span<cons
   return built;
 }
 
+/// Neighbours in a frame are read once.
 BuiltFrame from_store(Store& store, std::span<const Digest> wanted) {
+  std::unordered_map<Digest, Bytes, DigestHash> read;
+  for (const Digest& digest : wanted) read.emplace(digest, Bytes());
   BuiltFrame built;
   std::vector<Bytes> contents;
   for (const Digest& digest : wanted) {
-    contents.push_back(store.read(digest));
+    if (read.at(digest).empty())
+      store.read_frame(digest, [&](const Digest& other, ByteSpan bytes) {
+        if (const auto at = read.find(other); at != read.end() && at->second.empty())
+          at->second.assign(bytes.begin(), bytes.end());
+      });
+    contents.push_back(std::move(read.at(digest)));
     built.add(digest, contents.back());
   }
   compress_frame(built, std::move(contents), export_level);
   return built;
 }
 
+/// The frames of several chunks whose wanted ones are not wanted one after the other, more or less. `places`
+/// by order of use, empty for a chunk that is in no pack.
+std::set<FrameName> scattered_frames(const std::vector<std::vector<PackSet::Found>>& places) {
+  struct Range {
+    size_t first, last, count;
+  };
+  std::map<FrameName, Range> ranges;
+  size_t at = 0;
+  for (const auto& found : places) {
+    if (found.empty() || found.front().pack->chunks_of(found.front().place.frame).size() == 1) continue;
+    Range& range = ranges.try_emplace(frame_name(found.front()), Range{at, at, 0}).first->second;
+    range.last = at++;
+    ++range.count;
+  }
+  std::set<FrameName> result;
+  for (const auto& [frame, range] : ranges)
+    if (range.last - range.first + 1 > range.count + slack) result.insert(frame);
+  return result;
+}
+
 }  // namespace
 
 struct FrameExport::Part {
-  std::shared_ptr<const PackFile> pack;  // null: chunks that are read through the origin
+  std::shared_ptr<const PackFile> pack;  // null: loose chunks
   uint32_t frame = 0;
   uint64_t stored = 0;
+  uint64_t content = 0;  // of loose chunks; where only the origin knows them, compressed
   std::vector<Digest> chunks;
 };
 
 FrameExport::FrameExport(Store& store, std::span<const Digest> chunks) : store_(store) {
   const auto packs = store.impl().packs.packs();
-  std::map<std::pair<const PackFile*, uint32_t>, size_t> known;
+  std::vector<std::vector<PackSet::Found>> places;
+  places.reserve(chunks.size());
+  for (const Digest& digest : chunks) places.push_back(PackSet::find_in(*packs, digest));
+  const std::set<FrameName> scattered = scattered_frames(places);
+  std::map<FrameName, size_t> known;
   size_t loose = SIZE_MAX;
-  for (const Digest& digest : chunks) {
-    const auto places = PackSet::find_in(*packs, digest);
-    if (places.empty()) {
-      const uint64_t stored = store.stored_size(digest);
-      if (loose == SIZE_MAX || parts_[loose].chunks.size() >= loose_chunks ||
-          parts_[loose].stored + stored > loose_bytes) {
-        loose = parts_.size();
-        parts_.emplace_back();
-      }
-      parts_[loose].chunks.push_back(digest);
-      parts_[loose].stored += stored;
+  const auto add_loose = [&](const Digest& digest, uint64_t stored, uint64_t content) {
+    if (loose == SIZE_MAX || parts_[loose].chunks.size() >= loose_chunks ||
+        parts_[loose].content + content > loose_bytes) {
+      loose = parts_.size();
+      parts_.emplace_back();
+    }
+    parts_[loose].chunks.push_back(digest);
+    parts_[loose].stored += stored;
+    parts_[loose].content += content;
+  };
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    if (places[i].empty()) {
+      const uint64_t stored = store.stored_size(chunks[i]);
+      add_loose(chunks[i], stored, stored);
       continue;
     }
-    const PackSet::Found& found = places.front();
-    const auto [at, added] = known.try_emplace({found.pack.get(), found.place.frame_number}, parts_.size());
-    if (added) parts_.push_back({found.pack, found.place.frame_number, 0, {}});
-    Part& part = parts_[at->second];
-    part.chunks.push_back(digest);
-    part.stored += uint64_t{found.place.frame.stored} * found.place.chunk.length / found.place.frame.content;
+    const PackSet::Found& found = places[i].front();
+    const PackFrame& frame = found.place.frame;
+    const uint64_t stored = uint64_t{frame.stored} * found.place.chunk.length / frame.content;
+    if (scattered.contains(frame_name(found))) {
+      add_loose(chunks[i], stored, found.place.chunk.length);
+      continue;
+    }
+    const auto [at, added] = known.try_emplace(frame_name(found), parts_.size());
+    if (added) parts_.push_back({found.pack, found.place.frame_number, 0, 0, {}});
+    parts_[at->second].chunks.push_back(chunks[i]);
+    parts_[at->second].stored += stored;
   }
 }
 

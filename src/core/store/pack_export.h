@@ -12,7 +12,9 @@
 namespace coldstart {
 
 /// The frames that chunks of a store are in, as they can be put into packs elsewhere. A chunk that the frame
-/// holds beside those wanted is left out, for it may be nobody's business there.
+/// holds beside those wanted is left out, for it may be nobody's business there. Frames whose chunks are
+/// wanted far from each other are taken apart, and new ones made of what is wanted together: what a start
+/// reads, by its trace, comes without what lay beside it.
 class FrameExport {
  public:
   /// `chunks` without repetitions; frames come in the order in which their first chunk is named.
