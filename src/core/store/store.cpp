@@ -106,7 +106,9 @@ bool Store::has_here(const Digest& digest) {
 }
 
 bool Store::has(const Digest& digest) {
-  return has_here(digest) || (impl_->origin && impl_->origin->has(digest));
+  // The folder of packs is looked at last: that asks the system.
+  return !PackSet::find_in(*impl_->packs.packs(), digest).empty() ||
+         (impl_->origin && impl_->origin->has(digest)) || has_here(digest);
 }
 
 std::shared_ptr<const OriginFrame> Store::from_origin(const Digest& digest, const Error* wrong, bool* came) {
