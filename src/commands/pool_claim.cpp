@@ -97,17 +97,30 @@ void status(Session& session, const Options& options) {
     session.console.result(list[0]);
 }
 
+/// Waits for the end of a process, for ever if `longest` is negative. False: it has not ended.
+bool ends(const Fd& process, milliseconds longest, const CancelToken& cancel) {
+  pollfd polls[2] = {{process.get(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}};
+  for (;;) {
+    const int n = ::poll(polls, 2, static_cast<int>(longest.count()));
+    if (n < 0 && errno != EINTR) throw Error::sys("cannot wait for the pool's service");
+    cancel.check();
+    if (n >= 0) return polls[0].revents != 0;
+  }
+}
+
 /// Returns once the service has ended: its name is free then, and so is what its slots had.
 void stop(Session& session, const Options& options) {
   const PoolEntry pool = PoolDirectory(session.store_root).find(options.pool);
   const Fd service = open_pidfd(pool.pid);
-  const Json told = ask_pool(pool, "POST", "/v1/stop", {{"all", options.all}}, answer_time, session.cancel);
+  Json told = Json::object();
   const ProgressTask task(session.operation().progress, "ending its slots", 0, Progress::Unit::steps);
-  pollfd polls[2] = {{service.get(), POLLIN, 0}, {session.cancel.fd(), POLLIN, 0}};
-  while (polls[0].revents == 0) {
-    if (::poll(polls, 2, -1) < 0 && errno != EINTR) throw Error::sys("cannot wait for the pool's service");
-    session.cancel.check();
+  try {
+    told = ask_pool(pool, "POST", "/v1/stop", {{"all", options.all}}, answer_time, session.cancel);
+  } catch (const Error&) {
+    // One that somebody has stopped already listens no more, and ends soon.
+    if (options.all || !ends(service, answer_time, session.cancel)) throw;
   }
+  ends(service, milliseconds(-1), session.cancel);
   session.console.result(told);
 }
 

@@ -15,6 +15,21 @@ for level in frozen slot frozen; do
   assert_eq "$(coldstart --json ps | jq length)" 0 "replicas of a stopped pool"
 done
 
+# Several at once: whoever comes late waits for the same end. (One that comes later still finds no pool.)
+warm --min 2 --max 2
+wait_for 60 is idle 2
+stops=()
+for i in 1 2 3; do
+  "$COLDSTART" pool stop >/dev/null 2>"$TMP/stop.$i" &
+  stops+=($!)
+done
+for i in 1 2 3; do
+  status=0
+  wait "${stops[i - 1]}" || status=$?
+  [[ $status -eq 0 ]] || assert_contains "$(<"$TMP/stop.$i")" "no pool"
+done
+! kill -0 "$service" 2>/dev/null || fail "the service still runs"
+
 # who does not want to wait goes, and the pool ends all the same
 warm --min 1 --max 1
 wait_for 60 is idle 1
