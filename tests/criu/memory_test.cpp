@@ -26,7 +26,9 @@ MemoryServer serve_memory(const Snapshot& snapshot, const Server& into) {
   options.work_folder = snapshot.folder.path();
   options.kill_with = into.box.init_pid();
   options.program = program;
-  return MemoryServer(options);
+  MemoryServer server(options);
+  server.until_it_listens();
+  return server;
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ Json parse_json(std::string_view text, const std::string& document);
 OrderedJson to_json(const Error& error);
 Error error_from_json(const Json& json, const std::string& document);
 
-/// Whether a T can be what `json` says: the library would make any number a whole one, also what does not fit.
+/// Whether a T can be what `json` says: the library would make any number a whole one, also what does not
+/// fit.
 template <class T>
 struct Fits {
   static bool in(const Json& json) {

@@ -123,8 +123,8 @@ SnapshotManifest read_snapshot_manifest(Store& store, const Digest& snapshot) {
 
 namespace {
 
-/// All trees of a snapshot after their manifests: CRIU's files, which every restore reads first, whole, the others by
-/// `walk_tree`.
+/// All trees of a snapshot after their manifests: CRIU's files, which every restore reads first, whole, the
+/// others by `walk_tree`.
 template <class WalkTree>
 void walk_trees(Store& store, const SnapshotManifest& manifest, std::vector<Digest>& out,
                 WalkTree walk_tree) {

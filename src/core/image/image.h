@@ -53,7 +53,8 @@ struct PackStats {
 struct BuildOptions {
   size_t chunk_bytes =
       size_t{512} << 10;  ///< larger files are cut at multiples of this; 4 KiB to 16 MiB, a power of two
-  /// Of large frames it is smaller than squashfs's zstd -3 of small blocks, in less than two thirds of its time.
+  /// Of large frames it is smaller than squashfs's zstd -3 of small blocks, in less than two thirds of its
+  /// time.
   PackOptions pack{.level = files_level};
 };
 

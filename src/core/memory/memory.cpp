@@ -131,9 +131,12 @@ MemoryServer::MemoryServer(const MemoryServerOptions& options) {
   server_ = Child(spawn);
   hold_ = std::move(hold.write);
   output_ = std::move(output.read);
-  status.write.reset();
-  output.write.reset();
-  if (read_some(status.read.get(), 1).size() == 1) return;
+  status_ = std::move(status.read);
+}
+
+void MemoryServer::until_it_listens() {
+  const Fd status = std::move(status_);
+  if (!status || read_some(status.get(), 1).size() == 1) return;
   const std::string said = read_some(output_.get(), result_limit);
   throw told(said, server_.wait());
 }

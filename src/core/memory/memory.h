@@ -2,7 +2,8 @@
 #pragma once
 // How the memory of a snapshot comes back into its processes, for those that restore.
 //
-//   MemoryServer memory(options);                    // before CRIU; its socket is in options.work_folder
+//   MemoryServer memory(options);                    // its socket is in options.work_folder
+//   memory.until_it_listens();                       // meanwhile CRIU can be started
 //   … criu restore with lazy_pages set and work_dir = options.work_folder …   // returns in constant time
 //   MemoryStatistics s = memory.wait(cancel);        // any time later, or watch memory.pidfd()
 //
@@ -75,8 +76,10 @@ struct MemoryServerOptions {
 /// restored processes. Move-only; one thread at a time.
 class MemoryServer {
  public:
-  /// Starts it; it listens when this returns. Throws if the images cannot be served.
+  /// Starts it.
   explicit MemoryServer(const MemoryServerOptions& options);
+  /// To be called before CRIU is asked to restore. Throws if the images cannot be served.
+  void until_it_listens();
   /// Readable once it has ended: for poll(2).
   int pidfd() const { return server_.pidfd(); }
   /// Ends the recording; nothing happens if there is none.
@@ -94,6 +97,7 @@ class MemoryServer {
 
  private:
   Child server_;
+  Fd status_;   // until it listens
   Fd hold_;     // of a recording: its end lets the server push
   Fd control_;  // with a shared copy
   Fd output_;   // its result, or its error, as JSON

@@ -40,18 +40,21 @@ MemoryContent::MemoryContent(std::shared_ptr<Store> store, std::vector<MemoryChu
       chunks_(std::move(chunks)),
       most_kept_(std::clamp(available_memory() / 16, least_kept, largest_kept)) {
   uint64_t start = 0;
-  for (size_t i = 0; i < chunks_.size(); ++i) {
+  starts_.reserve(chunks_.size() + 1);
+  for (const MemoryChunk& chunk : chunks_) {
     starts_.push_back(start);
-    numbers_.emplace(chunks_[i].digest, i);
-    start += chunks_[i].bytes;
+    start += chunk.bytes;
   }
   starts_.push_back(start);
   folder_ = ImagesCache(store_->root()).find(name);
-  if (!folder_ || start == 0) return;
-  file_ = FileMapping(folder_->path() / memory_content_file);
-  if (file_.bytes().size() == start) return;
-  log::warn("{} has a wrong size: it is not used", (folder_->path() / memory_content_file).string());
-  folder_.reset();
+  if (folder_ && start != 0) {
+    file_ = FileMapping(folder_->path() / memory_content_file);
+    if (file_.bytes().size() == start) return;
+    log::warn("{} has a wrong size: it is not used", (folder_->path() / memory_content_file).string());
+    folder_.reset();
+  }
+  numbers_.reserve(chunks_.size());
+  for (size_t i = 0; i < chunks_.size(); ++i) numbers_.emplace(chunks_[i].digest, i);
 }
 
 ByteSpan MemoryContent::view(uint64_t offset, uint64_t size, MutableByteSpan scratch) {

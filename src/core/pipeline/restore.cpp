@@ -273,6 +273,7 @@ void RestoreLauncher::stand_by(Sandbox& sandbox, const Stdio& stdio, LaunchConte
   }
   ready->restore.emplace(ready->criu.program, options,
                          [&](const ProgramSpec& program) { return sandbox.start(program); });
+  if (memory_) memory_->until_it_listens();
   stand_by_ = std::move(ready);
 }
 

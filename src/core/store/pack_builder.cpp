@@ -58,14 +58,13 @@ void compress_frame(BuiltFrame& frame, std::vector<Bytes> contents, int level) {
   Bytes content = std::move(contents.front());
   if (contents.size() > 1) content.reserve(frame.content_bytes);
   for (size_t i = 1; i < contents.size(); ++i) append(content, contents[i]);
-  // Kept, as clearing it each time takes a while. A result that does not fit would not be smaller, so there is no use for
-  // more room.
+  // Kept, as clearing it each time takes a while. A result that does not fit would not be smaller, so there
+  // is no use for more room.
   static thread_local Bytes room;
   room.resize(std::max(room.size(), content.size()));
   ZSTD_CCtx* const context = compressor();
   set_level(context, level);
-  const size_t n =
-      ZSTD_compress2(context, room.data(), content.size() - 1, content.data(), content.size());
+  const size_t n = ZSTD_compress2(context, room.data(), content.size() - 1, content.data(), content.size());
   if (!ZSTD_isError(n)) {
     frame.stored.assign(room.begin(), room.begin() + static_cast<ptrdiff_t>(n));
   } else if (ZSTD_getErrorCode(n) == ZSTD_error_dstSize_tooSmall) {

@@ -192,8 +192,8 @@ class Store::Scratch {
   FileLock owner_;
 };
 
-/// Not one of zstd's levels but a setting of its fastest kind, for files as they are in images: a tenth faster than its
-/// level 2 for half a percent more bytes.
+/// Not one of zstd's levels but a setting of its fastest kind, for files as they are in images: a tenth
+/// faster than its level 2 for half a percent more bytes.
 inline constexpr int files_level = 0;
 
 struct PackOptions {

@@ -6,9 +6,10 @@
 namespace coldstart {
 
 TEST_CASE("a field is what its type can hold, or an error that names it") {
-  const Json json = parse_json(R"({"n": 7, "less": -1, "much": 4294967296, "far": 1e99, "part": 1.5, "yes": true,
+  const Json json =
+      parse_json(R"({"n": 7, "less": -1, "much": 4294967296, "far": 1e99, "part": 1.5, "yes": true,
                                    "list": [1, 2], "mixed": [1, -2], "text": "7"})",
-                               "the test");
+                 "the test");
   CHECK(field<int>(json, "n", "the test") == 7);
   CHECK(field<double>(json, "n", "the test") == 7.0);
   CHECK(field<int64_t>(json, "less", "the test") == -1);

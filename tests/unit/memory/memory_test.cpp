@@ -31,6 +31,7 @@ TEST_CASE("memory server: one that is killed is not waited for, though its guard
   options.program = script;
   options.shared = folder.path();
   MemoryServer server(options);
+  server.until_it_listens();
   CancelToken never;
   std::string said;
   try {
