@@ -87,5 +87,6 @@ TEST_CASE("lazy memory: images that are not there are told before anything is re
   options.images = empty.path();
   options.work_folder = empty.path() / "none";
   options.program = std::getenv("COLDSTART");
-  CHECK_THROWS_AS(MemoryServer{options}, Error);
+  MemoryServer memory(options);
+  CHECK_THROWS_AS(memory.until_it_listens(), Error);
 }

@@ -44,6 +44,13 @@ class PrivateMapping {
   explicit PrivateMapping(const Fd& file)
       : at_(::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.get(), 0)) {
     if (at_ == MAP_FAILED) throw Error::sys("cannot map a memfd");
+    // Another thread that forks while this is watched would wait, with malloc's locks, until somebody has
+    // read of it.
+    if (::madvise(at_, page, MADV_DONTFORK) != 0) {
+      const int error = errno;
+      ::munmap(at_, page);
+      throw Error::sys(error, "cannot keep a mapping from children");
+    }
   }
   PrivateMapping(const PrivateMapping&) = delete;
   PrivateMapping& operator=(const PrivateMapping&) = delete;
