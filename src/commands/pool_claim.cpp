@@ -111,8 +111,15 @@ bool ends(const Fd& process, milliseconds longest, const CancelToken& cancel) {
 /// Returns once the service has ended: its name is free then, and so is what its slots had.
 void stop(Session& session, const Options& options) {
   const PoolEntry pool = PoolDirectory(session.store_root).find(options.pool);
-  const Fd service = open_pidfd(pool.pid);
   Json told = Json::object();
+  Fd service;
+  try {
+    service = open_pidfd(pool.pid);
+  } catch (const Error& e) {
+    if (e.error_number() != ESRCH) throw;
+    session.console.result(told);  // another stop has just ended it
+    return;
+  }
   const ProgressTask task(session.operation().progress, "ending its slots", 0, Progress::Unit::steps);
   try {
     told = ask_pool(pool, "POST", "/v1/stop", {{"all", options.all}}, answer_time, session.cancel);

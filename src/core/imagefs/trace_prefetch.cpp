@@ -58,7 +58,11 @@ void TracePrefetch::bring() {
     for (const TraceRange& range : batch)
       for (const ExtentRecord& extent : extents(range))
         digests.push_back(ImageReader::digest(image_.chunks()[extent.chunk]));
-    store_.prefetch(digests);  // what did not come is asked for again by who reads it
+    try {
+      store_.prefetch(digests);
+    } catch (const std::exception& e) {
+      log::warn("cannot fetch ahead: {}", e.what());  // who reads it asks again
+    }
     lock.lock();
     here_.push_back(batch);
     changed_.notify_one();

@@ -28,13 +28,15 @@ ZSTD_CCtx* compressor() {
   return context.get();
 }
 
-/// Prepares for one frame of `size` bytes.
+/// Prepares for one frame.
 void set_level(ZSTD_CCtx* context, int level) {
-  const auto set = [&](ZSTD_cParameter parameter, int value) {
-    if (const size_t n = ZSTD_CCtx_setParameter(context, parameter, value); ZSTD_isError(n))
-      throw Error(std::string("zstd cannot be set up: ") + ZSTD_getErrorName(n));
+  const auto expect = [](size_t n) {
+    if (ZSTD_isError(n)) throw Error(std::string("zstd cannot be set up: ") + ZSTD_getErrorName(n));
   };
-  ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters);
+  const auto set = [&](ZSTD_cParameter parameter, int value) {
+    expect(ZSTD_CCtx_setParameter(context, parameter, value));
+  };
+  expect(ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters));
   set(ZSTD_c_compressionLevel, level == files_level ? 2 : level);
   if (level != files_level) return;
   // A table that fits the nearest cache, and short matches to make up for what it forgets.
