@@ -18,6 +18,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/base/many_descriptors.h"
 #include "core/imagefs/greeting.h"
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/metadata_cache.h"
@@ -170,6 +171,7 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   // Chunks are allocated by one thread and freed by another: with an arena each, the memory that waits for
   // reuse would be several times what is in use.
   ::mallopt(M_ARENA_MAX, 1);
+  expect_many_descriptors();  // a file that is read has one
   const WakeSignal wake;
   ImageMetrics metrics;
   FileCache cache(store.root(), options.mount.cache_bytes);

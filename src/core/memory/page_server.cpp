@@ -13,13 +13,13 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/base/many_descriptors.h"
 #include "core/memory/memory_tier.h"
 
 namespace coldstart {
@@ -42,14 +42,6 @@ void signal_event(const Fd& fd) {
   const uint64_t one = 1;
   // Fails only when it is signalled already, 2^64 times.
   [[maybe_unused]] const ssize_t n = ::write(fd.get(), &one, sizeof one);
-}
-
-/// Every forked process brings a descriptor.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 Fd listen_in(const fs::path& folder) {
@@ -110,7 +102,7 @@ PageServer::PageServer(std::unique_ptr<SnapshotPages> pages, const PageServerOpt
     : options_(options),
       pages_(std::move(pages)),
       shared_(options.shared.empty() ? nullptr : std::make_shared<SharedPages>(options.shared)) {
-  raise_descriptor_limit();
+  expect_many_descriptors();  // every forked process brings one
   holding_ = options.hold_until >= 0;
   coming_ = pages_->is_far();
   if (options.push_bytes == 0 || options.push_bytes % page_size != 0 ||

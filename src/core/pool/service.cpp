@@ -4,10 +4,9 @@
 #include <chrono>
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include "core/base/available_memory.h"
-#include "core/base/log.h"
+#include "core/base/many_descriptors.h"
 #include "core/pool/api.h"
 #include "core/pool/background.h"
 #include "core/pool/http_server.h"
@@ -23,14 +22,6 @@ constexpr std::chrono::milliseconds between_steps(100);
 
 double monotonic() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-/// A claim costs descriptors, and so does a slot.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log::debug("the limit of descriptors stays as it is");
 }
 
 class Service {
@@ -165,7 +156,7 @@ void Service::answer(const HttpCall& call) {
 }  // namespace
 
 void run_pool_service(PoolServiceOptions options, CancelToken& cancel) {
-  raise_descriptor_limit();
+  expect_many_descriptors();  // a claim costs some, and so does a slot
   Service(options, cancel).run();
 }
 
