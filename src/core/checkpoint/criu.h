@@ -42,6 +42,10 @@ struct CriuOptions {
   /// Open and mapped files are an image's, so it is enough to compare their sizes. Else CRIU reads each of
   /// them for its build id, at the dump and at the restore.
   bool files_never_change = false;
+  /// CRIU follows the last steps of its own code in a process by its system calls instead of by a hardware
+  /// breakpoint. Where nothing else on the host has one, the kernel waits for a grace period of RCU until the
+  /// first is set: 15 ms in which nothing happens.
+  bool no_breakpoints = false;
   bool tcp_close = false;             ///< connections come back closed
   bool tcp_established = false;       ///< connections come back; needs the same addresses and iptables inside
   bool ext_unix_sk = false;           ///< unix sockets may have their peer outside

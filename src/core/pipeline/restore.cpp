@@ -258,6 +258,7 @@ void RestoreLauncher::stand_by(Sandbox& sandbox, const Stdio& stdio, LaunchConte
   options.log = context.folder / "criu-restore.log";
   options.kernel_facts = ready->criu.kernel_facts;
   options.files_never_change = manifest_.image.has_value() && !plain_;
+  options.no_breakpoints = !plain_;
   options.tcp_close = manifest_.tcp == TcpPolicy::close;
   options.tcp_established = manifest_.tcp == TcpPolicy::established;
   if (mode_ == MemoryMode::eager || plain_) {

@@ -133,6 +133,7 @@ class Taking {
     options.log = subject_.folder.empty() ? store_->root() / fmt::format("criu-dump-{}.log", subject_.pid)
                                           : subject_.folder / "criu-dump.log";
     options.kernel_facts = criu_.kernel_facts;
+    options.no_breakpoints = true;
     options.files_never_change = manifest_.image.has_value();
     options.pid = manifest_.root_pid;
     options.leave_running = ending_.leave_running;
