@@ -25,8 +25,7 @@ struct LazyPagesOptions {
   fs::path work;  // empty: images
   std::string log;
   int status_fd = -1;
-  int verbosity = 2;  // as CRIU counts: 1 errors, 2 warnings, 3 information, 4 debugging
-  pid_t kill_with = 0;
+  int verbosity = 2;               // as CRIU counts: 1 errors, 2 warnings, 3 information, 4 debugging
   std::optional<Digest> snapshot;  // whose pages are in the store; else they are in the images
   int record_until = -1;           // what is asked for until then is its working set
   fs::path shared;
@@ -43,13 +42,17 @@ int number(const char* option, const std::string& text) {
 
 /// With CRIU's own option parser, getopt, for its spellings: -v4, -Ddir, --images-dir=dir.
 LazyPagesOptions parse(std::vector<std::string> words) {
-  const option known[] = {
-      {"record-until", required_argument, nullptr, 'r'}, {"snapshot", required_argument, nullptr, 't'},
-      {"images-dir", required_argument, nullptr, 'D'},   {"work-dir", required_argument, nullptr, 'W'},
-      {"log-file", required_argument, nullptr, 'o'},     {"status-fd", required_argument, nullptr, 's'},
-      {"verbosity", optional_argument, nullptr, 'v'},    {"kill-with", required_argument, nullptr, 'k'},
-      {"shared", required_argument, nullptr, 'S'},       {"control-fd", required_argument, nullptr, 'c'},
-      {"no-default-config", no_argument, nullptr, 'n'},  {nullptr, 0, nullptr, 0}};
+  const option known[] = {{"record-until", required_argument, nullptr, 'r'},
+                          {"snapshot", required_argument, nullptr, 't'},
+                          {"images-dir", required_argument, nullptr, 'D'},
+                          {"work-dir", required_argument, nullptr, 'W'},
+                          {"log-file", required_argument, nullptr, 'o'},
+                          {"status-fd", required_argument, nullptr, 's'},
+                          {"verbosity", optional_argument, nullptr, 'v'},
+                          {"shared", required_argument, nullptr, 'S'},
+                          {"control-fd", required_argument, nullptr, 'c'},
+                          {"no-default-config", no_argument, nullptr, 'n'},
+                          {nullptr, 0, nullptr, 0}};
   std::vector<char*> argv{const_cast<char*>("lazy-pages")};
   for (std::string& word : words) argv.push_back(word.data());
   LazyPagesOptions options;
@@ -70,9 +73,6 @@ LazyPagesOptions parse(std::vector<std::string> words) {
         break;
       case 's':
         options.status_fd = number("--status-fd", ::optarg);
-        break;
-      case 'k':
-        options.kill_with = number("--kill-with", ::optarg);
         break;
       case 't':
         options.snapshot = Digest::parse(::optarg);
@@ -160,7 +160,6 @@ void serve_pages(const LazyPagesOptions& options, Session& session) {
   reuse_buffers();
   PageServerOptions server_options;
   server_options.work_folder = options.work;
-  server_options.kill_with = options.kill_with;
   auto pages = pages_of(options, server_options, session);
   server_options.shared = options.shared;
   server_options.control = options.control_fd;

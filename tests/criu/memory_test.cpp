@@ -24,9 +24,9 @@ MemoryServer serve_memory(const Snapshot& snapshot, const Server& into) {
   MemoryServerOptions options;
   options.images = snapshot.images();
   options.work_folder = snapshot.folder.path();
-  options.kill_with = into.box.init_pid();
   options.program = program;
   MemoryServer server(options);
+  server.kill_also(into.box.init_pid());
   server.until_it_listens();
   return server;
 }

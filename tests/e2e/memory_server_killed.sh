@@ -9,8 +9,8 @@
 . "$(dirname "$0")/memory_lib.sh"
 need_checker
 
-# Read-only: a child that is forked while the server is killed, and whose parent is gone by then, waits for ever unless there is
-# a --kill-with, which 'restore' always gives; tests/criu kills servers of whole sandboxes.
+# Read-only: a child that is forked while the server is killed, and whose parent is gone by then, waits for ever unless the
+# server knows of a process around them, as 'restore' tells it; tests/criu kills servers of whole sandboxes.
 dump_checker --mb 256 --threads 4 --processes 2 --rounds 300 --read-only
 
 # CRIU waits for ever for a task that is killed at the wrong moment of a restore: so until that is complete it belongs to

@@ -109,8 +109,6 @@ MemoryServer::MemoryServer(const MemoryServerOptions& options) {
     spawn.argv.insert(spawn.argv.begin() + 1, {"--store", options.store.string()});
     spawn.argv.insert(spawn.argv.end(), {"--snapshot", options.snapshot->text()});
   }
-  if (options.kill_with > 0)
-    spawn.argv.insert(spawn.argv.end(), {"--kill-with", std::to_string(options.kill_with)});
   const Fd null = open_file("/dev/null", O_RDWR);
   spawn.fds = {
       {null.get(), 0}, {output.write.get(), 1}, {null.get(), 2}, {status.write.get(), status_number}};
@@ -121,17 +119,24 @@ MemoryServer::MemoryServer(const MemoryServerOptions& options) {
     spawn.fds.emplace_back(hold.read.get(), hold_number);
   }
   Fd theirs;
-  if (!options.shared.empty()) {
-    std::tie(control_, theirs) = socket_pair();
-    spawn.argv.insert(spawn.argv.end(),
-                      {"--shared", options.shared.string(), "--control-fd", std::to_string(control_number)});
-    spawn.fds.emplace_back(theirs.get(), control_number);
-  }
+  std::tie(control_, theirs) = socket_pair();
+  spawn.argv.insert(spawn.argv.end(), {"--control-fd", std::to_string(control_number)});
+  spawn.fds.emplace_back(theirs.get(), control_number);
+  if (!options.shared.empty()) spawn.argv.insert(spawn.argv.end(), {"--shared", options.shared.string()});
   spawn.new_session = true;
   server_ = Child(spawn);
   hold_ = std::move(hold.write);
   output_ = std::move(output.read);
   status_ = std::move(status.read);
+}
+
+void MemoryServer::kill_also(pid_t pid) {
+  const auto number = static_cast<int32_t>(pid);
+  try {
+    write_full(control_.get(), std::as_bytes(std::span(&number, 1)));
+  } catch (const Error& e) {
+    log::debug("the page server has ended already: {}", e.message());
+  }
 }
 
 void MemoryServer::until_it_listens() {

@@ -3,7 +3,9 @@
 // How the memory of a snapshot comes back into its processes, for those that restore.
 //
 //   MemoryServer memory(options);                    // its socket is in options.work_folder
-//   memory.until_it_listens();                       // meanwhile CRIU can be started
+//   … make the sandbox, start CRIU …                 // it starts meanwhile
+//   memory.kill_also(sandbox.init_pid());
+//   memory.until_it_listens();
 //   … criu restore with lazy_pages set and work_dir = options.work_folder …   // returns in constant time
 //   MemoryStatistics s = memory.wait(cancel);        // any time later, or watch memory.pidfd()
 //
@@ -65,9 +67,6 @@ struct MemoryServerOptions {
   std::filesystem::path
       work_folder;            ///< must be CRIU's work folder: the socket lazy-pages.socket is made in it
   std::filesystem::path log;  ///< of the server; empty: none
-  /// Killed with the restored processes when the server fails or dies: give it the sandbox's init, so that
-  /// nothing inside survives. 0: none.
-  pid_t kill_with = 0;
   /// The coldstart binary; empty: this program.
   std::filesystem::path program;
 };
@@ -78,6 +77,10 @@ class MemoryServer {
  public:
   /// Starts it.
   explicit MemoryServer(const MemoryServerOptions& options);
+  /// `pid` is killed with the restored processes when the server fails or dies: give it the sandbox's init,
+  /// so that nothing inside survives. At most once, before CRIU is asked to restore. A server that has died
+  /// already is told of by until_it_listens().
+  void kill_also(pid_t pid);
   /// To be called before CRIU is asked to restore. Throws if the images cannot be served.
   void until_it_listens();
   /// Readable once it has ended: for poll(2).
@@ -97,10 +100,10 @@ class MemoryServer {
 
  private:
   Child server_;
-  Fd status_;   // until it listens
-  Fd hold_;     // of a recording: its end lets the server push
-  Fd control_;  // with a shared copy
-  Fd output_;   // its result, or its error, as JSON
+  Fd status_;  // until it listens
+  Fd hold_;    // of a recording: its end lets the server push
+  Fd control_;
+  Fd output_;  // its result, or its error, as JSON
 };
 
 }  // namespace coldstart

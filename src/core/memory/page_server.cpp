@@ -20,6 +20,7 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/base/many_descriptors.h"
+#include "core/base/workers.h"
 #include "core/memory/memory_tier.h"
 
 namespace coldstart {
@@ -33,6 +34,12 @@ constexpr const char* socket_name = "lazy-pages.socket";
 constexpr uint64_t most_pushed_at_once = uint64_t{2} << 20;
 // How soon after a fork we look for the child, which becomes visible only once fork() is through.
 constexpr int after_fork_ms = 5;
+
+/// What is in memory already is mapped in no time: where there are few processors, the restored program needs
+/// them more.
+unsigned pushers(bool shared) {
+  return shared ? std::clamp(default_jobs() / 2, 1U, 2U) : 2;
+}
 
 Fd make_eventfd() {
   return Fd(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "cannot make an eventfd"));
@@ -108,7 +115,6 @@ PageServer::PageServer(std::unique_ptr<SnapshotPages> pages, const PageServerOpt
   if (options.push_bytes == 0 || options.push_bytes % page_size != 0 ||
       options.push_bytes > most_pushed_at_once)
     throw Error::usage("a batch is whole pages, at most 2 MiB");
-  if (options.kill_with > 0) family_.add(options.kill_with);
   listener_ = listen_in(options.work_folder);
   epoll_ = Fd(check(::epoll_create1(EPOLL_CLOEXEC), "cannot make an epoll"));
   news_ = make_eventfd();
@@ -154,10 +160,15 @@ void PageServer::run(const CancelToken& cancel) {
 }
 
 Fd PageServer::accept(const CancelToken& cancel) {
-  std::array<pollfd, 2> polls{{{listener_.get(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}}};
+  std::array<pollfd, 3> polls{
+      {{listener_.get(), POLLIN, 0}, {cancel.fd(), POLLIN, 0}, {options_.control, POLLIN, 0}}};
   for (;;) {
     if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
     cancel.check();
+    if (polls[2].revents != 0) {
+      take_further_process();
+      polls[2].fd = -1;
+    }
     if (polls[0].revents == 0) continue;
     Fd client(
         check(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC), "cannot accept CRIU's connection"));
@@ -169,6 +180,14 @@ Fd PageServer::accept(const CancelToken& cancel) {
     fs::remove(options_.work_folder / socket_name, ignored);
     return client;
   }
+}
+
+/// It is told before CRIU is asked to restore, so before CRIU connects.
+void PageServer::take_further_process() {
+  int32_t pid = 0;
+  if (read_full(options_.control, std::as_writable_bytes(std::span(&pid, 1))) != sizeof pid)
+    throw Error("whoever restores ended before CRIU came");
+  family_.add(pid);
 }
 
 /// CRIU itself belongs to the processes of the restore until that is complete: when one of its tasks is
@@ -276,7 +295,7 @@ bool PageServer::take_message(int client) {
   // so that the guardian never holds memory of a process it cannot kill.
   if (head.sender > 0)
     family_.add(head.sender);
-  else if (options_.kill_with == 0)
+  else if (family_.size() == 0)
     log::warn("process {} is in another pid namespace: it hangs rather than ends should the server fail",
               pid);
   if (pid < 0) return true;  // a zombie: it has no memory
@@ -363,7 +382,7 @@ void PageServer::start_threads() {
     });
   };
   for (unsigned i = 0; i < options_.fault_threads; ++i) run_thread(&PageServer::answer_faults);
-  for (unsigned i = 0; i < options_.push_threads; ++i) run_thread(&PageServer::push_pages);
+  for (unsigned i = 0; i < pushers(shared_ != nullptr); ++i) run_thread(&PageServer::push_pages);
   run_thread(&PageServer::read_ahead);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

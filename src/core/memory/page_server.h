@@ -32,18 +32,18 @@ namespace coldstart {
 struct PageServerOptions {
   std::filesystem::path work_folder;  ///< where lazy-pages.socket is made
   unsigned fault_threads = 1;
-  unsigned push_threads = 2;
   uint64_t push_bytes = uint64_t{256} << 10;  ///< one batch, at most 2 MiB
-  pid_t kill_with = 0;  ///< a further process to kill where the restored ones are; 0: none
-  WorkingSet first;     ///< pushed before the rest
+  WorkingSet first;                           ///< pushed before the rest
   /// A pipe: nothing is pushed until it ends, so that all that is touched is asked for. If it says a byte
   /// before, `recorded` is called then. -1: no such thing.
   int hold_until = -1;
   std::function<void()> recorded = [] {};
   /// The snapshot's shared copy, if CRIU restores from its images; empty: none.
   std::filesystem::path shared;
-  /// With `shared`: a stream socket. A byte that comes says that CRIU has made all mappings and nothing runs
-  /// yet; one that goes back, that they are served. -1: none.
+  /// A stream socket to whoever restores. From there may come, before CRIU connects, 4 bytes: the pid of a
+  /// further process to kill where the restored ones are. If it ends before that, so does the service. With
+  /// `shared` a byte that comes says that CRIU has made all mappings and nothing runs yet; one that goes
+  /// back, that they are served. -1: none.
   int control = -1;
 };
 
@@ -63,6 +63,7 @@ class PageServer {
 
   void run(const CancelToken& cancel);
   Fd accept(const CancelToken& cancel);
+  void take_further_process();
   void take_criu(int client);
   bool take_message(int client);
   void watch_until_done(const CancelToken& cancel, Fd client);

@@ -180,7 +180,7 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
   return spec;
 }
 
-void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
+void RestoreLauncher::begin(LaunchContext& context) {
   const auto start = Clock::now();
   const Digest snapshot = digest_of(context.spec);
   store_ = open_store(context.spec.store, &context.op.cancel);
@@ -188,6 +188,13 @@ void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
   manifest_ = read_snapshot_manifest(*store_, snapshot);
   mode_ = parse_memory_mode(field<std::string>(context.spec.launch, "memory", "the restore's request"));
   plain_ = field<bool>(context.spec.launch, "plain_criu", "the restore's request");
+  files_ = ImagesCache(store_->root()).get(*store_, manifest_.criu, context.op);
+  if (mode_ == MemoryMode::shared) share_memory(context.spec);
+  if (mode_ != MemoryMode::eager && !plain_) start_page_server(context);
+  context.report("memory", start, seconds_since(start), manifest_.memory_bytes);
+}
+
+void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
   if (auto gpu = GpuRestore::begin(store_->root(), manifest_.gpu,
                                    field<Json>(context.spec.launch, "gpu", "the restore's request")))
     gpu_.emplace(std::move(*gpu));
@@ -195,9 +202,6 @@ void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
   image_ = options.root.lower;
   if (const auto written = manifest_.trees.find("/"); written != manifest_.trees.end())
     unpack_tree(*store_, written->second, options.root.scratch / "upper", context.op);
-  files_ = ImagesCache(store_->root()).get(*store_, manifest_.criu, context.op);
-  if (mode_ == MemoryMode::shared) share_memory(context.spec);
-  context.report("memory", start, seconds_since(start), manifest_.memory_bytes);
 }
 
 /// Takes the shared copy into use; lazy mode if that cannot be.
@@ -218,23 +222,16 @@ void RestoreLauncher::share_memory(const ReplicaSpec& spec) {
   mode_ = MemoryMode::lazy;
 }
 
-/// Starts the page server, and has CRIU leave to it what can come late.
-void RestoreLauncher::serve_memory(RestoreOptions& options, const Sandbox& sandbox,
-                                   const LaunchContext& context) {
+void RestoreLauncher::start_page_server(const LaunchContext& context) {
   const Digest snapshot = digest_of(context.spec);
   MemoryServerOptions server;
   server.images = files_->path();
   server.store = store_->root();
   server.snapshot = snapshot;
-  server.work_folder = options.work;
+  server.work_folder = context.folder;
   server.log = context.folder / "memory.log";
-  server.kill_with = sandbox.init_pid();
-  options.lazy_pages = true;
   if (copy_) {
     server.shared = copy_->folder();
-    options.images = copy_->images();
-    for (const uint32_t pid : SharedPages(copy_->folder()).pids())
-      options.inherit.emplace_back(shared_file_key(pid), copy_pages_.get());
   } else {
     std::error_code absent;
     server.record =
@@ -243,6 +240,15 @@ void RestoreLauncher::serve_memory(RestoreOptions& options, const Sandbox& sandb
          !fs::exists(working_set_file(store_->root(), snapshot), absent));
   }
   memory_.emplace(server);
+}
+
+/// CRIU leaves to the page server what can come late.
+void RestoreLauncher::leave_memory_to_server(RestoreOptions& options) const {
+  options.lazy_pages = true;
+  if (!copy_) return;
+  options.images = copy_->images();
+  for (const uint32_t pid : SharedPages(copy_->folder()).pids())
+    options.inherit.emplace_back(shared_file_key(pid), copy_pages_.get());
 }
 
 void RestoreLauncher::stand_by(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
@@ -269,8 +275,9 @@ void RestoreLauncher::stand_by(Sandbox& sandbox, const Stdio& stdio, LaunchConte
   if (plain_ && mode_ != MemoryMode::eager) {
     options.lazy_pages = true;
     criu_pages_.emplace(ready->criu.program, options.images, options.work);
-  } else if (mode_ != MemoryMode::eager) {
-    serve_memory(options, sandbox, context);
+  } else if (memory_) {
+    memory_->kill_also(sandbox.init_pid());
+    leave_memory_to_server(options);
   }
   ready->restore.emplace(ready->criu.program, options,
                          [&](const ProgramSpec& program) { return sandbox.start(program); });

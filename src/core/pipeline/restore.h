@@ -50,6 +50,8 @@ class RestoreLauncher final : public Launcher {
   /// The spec's `launch` must be as restore_spec() made it.
   RestoreLauncher();
   ~RestoreLauncher() override;
+  /// The page server is started.
+  void begin(LaunchContext& context) override;
   void prepare(SandboxOptions& options, LaunchContext& context) override;
   /// CRIU is started inside and the page server listens: launch() has but to say so.
   void stand_by(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) override;
@@ -61,13 +63,14 @@ class RestoreLauncher final : public Launcher {
 
  private:
   struct StandBy;
-  void serve_memory(RestoreOptions& options, const Sandbox& sandbox, const LaunchContext& context);
+  void start_page_server(const LaunchContext& context);
+  void leave_memory_to_server(RestoreOptions& options) const;
   std::vector<TraceLine> files_in_use() const;
   void ask_inside(const std::string& what, const std::string& request, LaunchContext& context) const;
   void share_memory(const ReplicaSpec& spec);
   Child restore_processes(CancelToken& cancel);
 
-  // From prepare() on.
+  // From begin() on.
   std::shared_ptr<Store> store_;
   std::optional<Store::Lease> lease_;
   SnapshotManifest manifest_;

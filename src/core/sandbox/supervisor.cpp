@@ -100,6 +100,7 @@ class Life {
   }
 
   ExitState live() {
+    begin();
     mount_image();
     make_sandbox();
     open_stdio();
@@ -138,6 +139,7 @@ class Life {
             }};
   }
 
+  void begin();
   void mount_image();
   void make_sandbox();
   void open_stdio();
@@ -167,6 +169,11 @@ class Life {
   std::optional<Sandbox> sandbox_;
   Child main_;
 };
+
+void Life::begin() {
+  LaunchContext c = context();
+  launcher_.begin(c);
+}
 
 void Life::mount_image() {
   if (!spec_.image) return;

@@ -63,11 +63,13 @@ struct LaunchContext {
 };
 
 /// Where the main process comes from. The supervisor calls, in this order and from its main thread:
-/// prepare, stand_by (if the launch is to wait), launch, ready, ended, and at last stand_down; what one
-/// throws undoes everything and is what the caller is told.
+/// begin, prepare, stand_by (if the launch is to wait), launch, ready, ended, and at last stand_down; what
+/// one throws undoes everything and is what the caller is told.
 class Launcher {
  public:
   virtual ~Launcher() = default;
+  /// First of all, before the image is mounted: starts what can go on meanwhile.
+  virtual void begin(LaunchContext& /*context*/) {}
   /// Before the sandbox is made. May change the options (first_pid, binds) and fill `options.root.scratch /
   /// "upper"`, which exists (unless the root is the host's). No thread may run when it returns: the sandbox
   /// is forked from this process.
