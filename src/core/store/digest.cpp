@@ -9,15 +9,19 @@ namespace coldstart {
 
 namespace {
 
+void expect(int result) {
+  if (result != 1) throw Error("libcrypto cannot compute a SHA-256");
+}
+
 /// Fetched once: the implicit fetch of EVP_sha256() costs more than hashing a small chunk.
 const EVP_MD* sha256() {
+#ifdef COLDSTART_OWN_LIBCRYPTO  // else it is libcurl's as well, which needs the configuration
+  static const int without_configuration = OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+  expect(without_configuration);
+#endif
   static EVP_MD* const md = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   if (md == nullptr) throw Error("libcrypto has no SHA-256");
   return md;
-}
-
-void expect(int result) {
-  if (result != 1) throw Error("libcrypto cannot compute a SHA-256");
 }
 
 EVP_MD_CTX* new_context() {
