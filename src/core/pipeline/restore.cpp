@@ -253,7 +253,7 @@ void RestoreLauncher::leave_memory_to_server(RestoreOptions& options) const {
 
 void RestoreLauncher::stand_by(Sandbox& sandbox, const Stdio& stdio, LaunchContext& context) {
   auto ready = std::make_unique<StandBy>(store_->root(), context.folder);
-  if (context.spec.image && !plain_) ahead_.emplace(files_->path(), image_, files_in_use());
+  if (context.spec.image && !plain_) ahead_.emplace(files_->path(), image_, sandbox.root(), files_in_use());
   for (const auto& [where, tree] : manifest_.trees)
     if (where != "/")
       unpack_tree(*store_, tree, sandbox.root() / fs::path(where).relative_path(), context.op);
