@@ -50,8 +50,9 @@ format: packages ## reformat the C++ sources
 lint: packages ## clang-format, clang-tidy and shellcheck, all without a word of complaint
 	@clang-format --dry-run -Werror $(SOURCES)
 	@shellcheck -x $(SCRIPTS)
-	@$(MAKE) --no-print-directory build
-	@run-clang-tidy -quiet -p build/release -j $(JOBS) '^$(CURDIR)/src/'
+	@test -f build/lint/build.ninja || cmake --preset lint
+	@cmake --build --preset lint
+	@run-clang-tidy -quiet -p build/lint -j $(JOBS) '^$(CURDIR)/src/'
 
 asan tsan: packages ## unit tests under the address or the thread sanitizer
 	@test -f build/$@/build.ninja || cmake --preset $@

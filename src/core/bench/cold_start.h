@@ -44,7 +44,8 @@ class SnapshotCases {
   /// A baseline: CRIU by itself, which fills memory before it lets anything run, or (`lazy`) while it runs,
   /// from its own page server.
   Case criu(const std::string& name, bool lazy, bool answer = true) const;
-  /// What is left of the times of a comparison without the time of a warm answer: the cold start alone.
+  /// What is left of the times of a comparison without the time of a warm answer: the cold start alone. That
+  /// time is the median, as the figures are: the least would leave the machine's noise on the cold start.
   BenchPart less_warm_answer(const BenchPart& part) const;
   /// Of the answer that all gave, once there was one.
   std::string answer() const;
@@ -59,7 +60,7 @@ class SnapshotCases {
   const SnapshotStart& start_;
   Operation& op_;
   SharedAnswer answer_ = std::make_shared<std::optional<Digest>>();
-  SharedWarm warm_ = std::make_shared<double>(0);
+  SharedWarm warm_ = std::make_shared<std::vector<double>>();
 };
 
 /// Runs them interleaved; gives the whole times, and what is left of them without a warm answer. Throws Error

@@ -78,8 +78,7 @@ class Starting {
           ask(what_.request, {fronts_[0].pid(), specs_[0].program.environment}, what_.timeout, op_.cancel);
       if (!answer.ok)
         throw Error(fmt::format("no second answer to '{}': {}", what_.request.text, answer.reason));
-      const double seconds = between(sent, Clock::now());
-      *what_.warm = *what_.warm == 0 ? seconds : std::min(*what_.warm, seconds);
+      what_.warm->push_back(between(sent, Clock::now()));
     }
   }
 

@@ -20,8 +20,8 @@ namespace coldstart {
 /// The answer that all cases of a comparison must give: the first one's.
 using SharedAnswer = std::shared_ptr<std::optional<Digest>>;
 
-/// Seconds of the quickest answer of a replica that had answered before; 0 until there was one.
-using SharedWarm = std::shared_ptr<double>;
+/// Seconds of each answer of a replica that had answered before.
+using SharedWarm = std::shared_ptr<std::vector<double>>;
 
 struct ReplicaCase {
   std::string name;
@@ -32,7 +32,7 @@ struct ReplicaCase {
   Request request;        ///< empty: no answer is waited for, only that the replicas run
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   SharedAnswer answer = std::make_shared<std::optional<Digest>>();
-  SharedWarm warm = std::make_shared<double>(0);
+  SharedWarm warm = std::make_shared<std::vector<double>>();
 };
 
 /// Its stages are those that the replica's supervisor tells of, then "start-up" (from then until the request

@@ -9,8 +9,6 @@ namespace coldstart {
 namespace {
 
 constexpr uint64_t page_bytes = 4096;
-/// Of a page, what decides whether it is looked at.
-constexpr uint64_t sample = 16;
 /// So many pages that begin alike are no weights.
 constexpr ptrdiff_t most_alike = 64;
 /// Fewer are not worth a chunk more in the map.

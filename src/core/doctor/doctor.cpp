@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
 #include <linux/capability.h>
 
 #include "core/base/error.h"
@@ -52,18 +53,19 @@ HostCheck check_criu() {
 }  // namespace
 
 std::vector<HostCheck> check_host(const std::filesystem::path& store_root) {
-  const char* as_root = "run as root, or in a container with this capability";
+  const auto without = [](const char* what) {
+    return fmt::format("{}: run as root, or in a container with this capability", what);
+  };
   const auto capability = [](int number) { return [number] { return probe_capability(number); }; };
   return {
       check("kernel", Need::needed, probe_kernel),
       check("cap_sys_admin", Need::needed, capability(CAP_SYS_ADMIN),
-            std::string("'run', 'snapshot' and 'restore' need it: ") + as_root),
-      check("cap_sys_ptrace", Need::needed, capability(CAP_SYS_PTRACE),
-            std::string("'snapshot' needs it: ") + as_root),
+            without("'run', 'snapshot' and 'restore' need it")),
+      check("cap_sys_ptrace", Need::needed, capability(CAP_SYS_PTRACE), without("'snapshot' needs it")),
       check("cap_checkpoint_restore", Need::needed, capability(CAP_CHECKPOINT_RESTORE),
-            std::string("'restore' needs it to give processes their pids back: ") + as_root),
+            without("'restore' needs it to give processes their pids back")),
       check("cap_sys_resource", Need::optional, capability(CAP_SYS_RESOURCE),
-            std::string("servers that run as another user cannot be snapshotted without it: ") + as_root),
+            without("servers that run as another user cannot be snapshotted without it")),
       check("namespaces", Need::needed, apart(probe_namespaces), "'run', 'snapshot' and 'restore' need them"),
       check("fuse", Need::needed, apart(probe_fuse), "'mount' and images need it: run 'modprobe fuse'"),
       check("fuse_passthrough", Need::optional, apart([&] { return probe_passthrough(store_root); }),
