@@ -29,6 +29,17 @@ kill -KILL "$page_server"
 wait_for 10 ended "$criu"
 wait "$criu" "$page_server" || true
 
+# Who restores ends before CRIU has come: nobody would come any more.
+exec 9< <(exec sleep 1000)
+restores=$!
+start_page_server --control-fd 9
+exec 9<&-
+alive "$page_server" || fail "it did not wait for CRIU"
+kill -KILL "$restores"
+wait_for 10 ended "$page_server"
+assert_contains "$(<"$TMP/served.json")" "whoever restores ended before CRIU came"
+wait "$page_server" || true
+
 killed=0
 for i in {1..25}; do
   start_page_server
