@@ -11,6 +11,7 @@
 
 #include "commands/commands.h"
 #include "core/base/log.h"
+#include "core/base/many_descriptors.h"
 #include "core/memory/page_server.h"
 #include "core/memory/stored_pages.h"
 
@@ -155,6 +156,8 @@ std::unique_ptr<SnapshotPages> pages_of(const LazyPagesOptions& options, PageSer
 }
 
 void serve_pages(const LazyPagesOptions& options, Session& session) {
+  // Every forked process brings one. Before there is a guardian, which shares the table.
+  expect_many_descriptors();
   // The guardian is made with the server and must see one thread: spdlog's file sink has none.
   log_to_file(options);
   reuse_buffers();

@@ -19,7 +19,6 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
-#include "core/base/many_descriptors.h"
 #include "core/base/workers.h"
 #include "core/memory/memory_tier.h"
 
@@ -109,7 +108,6 @@ PageServer::PageServer(std::unique_ptr<SnapshotPages> pages, const PageServerOpt
     : options_(options),
       pages_(std::move(pages)),
       shared_(options.shared.empty() ? nullptr : std::make_shared<SharedPages>(options.shared)) {
-  expect_many_descriptors();  // every forked process brings one
   holding_ = options.hold_until >= 0;
   coming_ = pages_->is_far();
   if (options.push_bytes == 0 || options.push_bytes % page_size != 0 ||
