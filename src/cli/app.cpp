@@ -71,38 +71,52 @@ void add_global_options(CLI::App& app, Session& session, const std::shared_ptr<G
 /// The table of commands: the group of the help page that each is shown in, in order.
 struct Entry {
   const char* group;
+  std::string_view name;
   void (*add)(CLI::App&, Session&);
 };
 constexpr Entry entries[] = {
-    {"Images", add_image},
-    {"Images", add_mount},
-    {"Images", add_umount},
-    {"Replicas", add_run},
-    {"Replicas", add_ps},
-    {"Replicas", add_logs},
-    {"Replicas", add_stop},
-    {"Replicas", add_exec},
-    {"Snapshots", add_snapshot},
-    {"Snapshots", add_restore},
-    {"Snapshots", add_weights},
-    {"Snapshots", add_bench},
-    {"Pool", add_pool},
-    {"Pool", add_launch},
-    {"Remotes", add_push},
-    {"Remotes", add_pull},
-    {"Store and host", add_store},
-    {"Store and host", add_doctor},
-    {"Store and host", add_recover},
+    {"Images", "image", add_image},
+    {"Images", "mount", add_mount},
+    {"Images", "umount", add_umount},
+    {"Replicas", "run", add_run},
+    {"Replicas", "ps", add_ps},
+    {"Replicas", "logs", add_logs},
+    {"Replicas", "stop", add_stop},
+    {"Replicas", "exec", add_exec},
+    {"Snapshots", "snapshot", add_snapshot},
+    {"Snapshots", "restore", add_restore},
+    {"Snapshots", "weights", add_weights},
+    {"Snapshots", "bench", add_bench},
+    {"Pool", "pool", add_pool},
+    {"Pool", "launch", add_launch},
+    {"Remotes", "push", add_push},
+    {"Remotes", "pull", add_pull},
+    {"Store and host", "store", add_store},
+    {"Store and host", "doctor", add_doctor},
+    {"Store and host", "recover", add_recover},
     // Started by other commands; not shown.
-    {"", add_gpu_controller},
-    {"", add_lazy_pages},
-    {"", add_serve_image},
-    {"", add_keep_image},
-    {"", add_replica_supervisor},
+    {"", "gpu-controller", add_gpu_controller},
+    {"", "lazy-pages", add_lazy_pages},
+    {"", "serve-image", add_serve_image},
+    {"", "keep-image", add_keep_image},
+    {"", "replica-supervisor", add_replica_supervisor},
 };
 
-void add_commands(CLI::App& app, Session& session) {
+/// The command that the line begins with; null if it begins otherwise, be it with a typing error.
+const Entry* begun_with(const std::vector<std::string>& arguments) {
+  const auto takes_value = [](const std::string& word) { return word == "--store" || word == "--timeline"; };
+  size_t at = 0;
+  while (at < arguments.size() && arguments[at].starts_with('-')) at += takes_value(arguments[at]) ? 2 : 1;
+  if (at >= arguments.size()) return nullptr;
+  const Entry* found = std::find_if(std::begin(entries), std::end(entries),
+                                    [&](const Entry& entry) { return entry.name == arguments[at]; });
+  return found != std::end(entries) ? found : nullptr;
+}
+
+/// All of them, or `only` one.
+void add_commands(CLI::App& app, Session& session, const Entry* only) {
   for (const Entry& entry : entries) {
+    if (only != nullptr && only != &entry) continue;
     const size_t before = app.get_subcommands(nullptr).size();
     entry.add(app, session);
     const std::vector<CLI::App*> commands = app.get_subcommands(nullptr);
@@ -208,9 +222,7 @@ int told(Console& console, const CancelToken& cancel, Work work) {
   }
 }
 
-}  // namespace
-
-std::unique_ptr<CLI::App> make_app(Session& session) {
+std::unique_ptr<CLI::App> make_app(Session& session, const Entry* only) {
   auto app =
       std::make_unique<CLI::App>("Start GPU inference servers in seconds instead of minutes.", "coldstart");
   app->require_subcommand(1);
@@ -218,7 +230,7 @@ std::unique_ptr<CLI::App> make_app(Session& session) {
   app->formatter(std::make_shared<HelpFormatter>());
   add_global_options(*app, session, std::make_shared<GlobalOptions>());
   app->option_defaults()->group("Options");
-  add_commands(*app, session);
+  add_commands(*app, session, only);
   app->footer(
       "Examples:\n"
       "  coldstart image pack ./rootfs -t llm:v1\n"
@@ -230,11 +242,19 @@ std::unique_ptr<CLI::App> make_app(Session& session) {
   return app;
 }
 
+}  // namespace
+
+std::unique_ptr<CLI::App> make_app(Session& session) {
+  return make_app(session, nullptr);
+}
+
 int run_app(const std::vector<std::string>& arguments, Console& console, CancelToken& cancel) {
   console.json = given(arguments, "--json");
   Session session(console, cancel);
-  const int status =
-      told(console, cancel, [&] { return parse_and_run(*make_app(session), arguments, session); });
+  // A command is made of several processes of this program, one after the other: each millisecond counts.
+  const int status = told(console, cancel, [&] {
+    return parse_and_run(*make_app(session, begun_with(arguments)), arguments, session);
+  });
   // What is left to write tells its own failure, but never hides the command's.
   const int closing = told(console, cancel, [&] {
     write_timeline(session);

@@ -60,7 +60,6 @@ std::vector<Started> start_all(Session& session, const Options& options) {
   const Digest snapshot = store->resolve(RefKind::snapshot, options.snapshot).digest;
   RestoreRequest request = request_of(options);
   Replicas replicas(store->root());
-  replicas.collect();
   std::vector<Started> started;
   for (unsigned i = 0; i < options.replicas; ++i) {
     request.name = name_of(options.place.name, i, options.replicas);

@@ -169,12 +169,12 @@ void write_state(const fs::path& folder, const Replica& replica) {
 Replicas::Replicas(const fs::path& store_root) : root_(fs::absolute(store_root) / "replicas") {}
 
 ReplicaFolder Replicas::create(Replica& replica) {
+  if (!replica.name.empty()) check_name(replica.name);
   make_folders(root_);
-  collect();
   const FileLock registry(root_ / "lock", FileLock::Mode::exclusive);
+  const std::vector<Replica> others = collect_locked();
   if (!replica.name.empty()) {
-    check_name(replica.name);
-    for (const Replica& other : list(false))
+    for (const Replica& other : others)
       if (other.alive() && other.name == replica.name)
         throw Error("the name '" + replica.name + "' is taken by the replica " + other.id,
                     "coldstart stop " + replica.name + ", or choose another --name");
@@ -247,13 +247,20 @@ void Replicas::collect() const {
   std::error_code none;
   if (!fs::exists(root_, none)) return;
   const FileLock registry(root_ / "lock", FileLock::Mode::exclusive);
+  collect_locked();
+}
+
+/// The registry's lock is held. Gives all replicas that there are.
+std::vector<Replica> Replicas::collect_locked() const {
+  std::error_code none;
   for (const auto& entry : fs::directory_iterator(root_, none)) {
     if (!entry.is_directory(none) || supervised(entry.path())) continue;
     remove_tree(entry.path() / "scratch");
     if (!fs::exists(entry.path() / "state.json", none)) remove_tree(entry.path());
   }
   size_t ended = 0;
-  for (Replica& replica : list(true)) {
+  std::vector<Replica> replicas = list(true);
+  for (Replica& replica : replicas) {
     if (replica.alive()) continue;
     if (++ended > kept_ended) {
       remove_tree(folder(replica));
@@ -262,6 +269,7 @@ void Replicas::collect() const {
       write_state(folder(replica), replica);
     }
   }
+  return replicas;
 }
 
 void Replicas::stop(const Replica& replica, std::chrono::milliseconds patience,

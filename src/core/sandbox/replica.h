@@ -106,6 +106,7 @@ class Replicas {
 
  private:
   Replica read(const std::filesystem::path& folder) const;
+  std::vector<Replica> collect_locked() const;
   std::filesystem::path root_;
 };
 

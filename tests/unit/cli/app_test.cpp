@@ -5,6 +5,7 @@
 #include <csignal>
 #include <sstream>
 
+#include <CLI/CLI.hpp>
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -54,6 +55,20 @@ TEST_CASE("a command's help is printed by --help behind it and by help before it
   CHECK(contains(r.out, "Usage: coldstart doctor"));
   CHECK(contains(r.out, "Global options:\n"));
   CHECK(run({"help", "doctor"}).out == r.out);
+}
+
+TEST_CASE("every command is found by its name, which alone is made where a line begins with it") {
+  std::ostringstream out, err;
+  Console console(out, err, {});
+  CancelToken cancel;
+  Session session(console, cancel);
+  const auto app = make_app(session);
+  for (const CLI::App* command : app->get_subcommands(nullptr)) {
+    const std::string& name = command->get_name();
+    CHECK_MESSAGE(contains(run({name, "--help"}).out, "Usage: coldstart " + name), name);
+    CHECK_MESSAGE(contains(run({"--timeline", "ps", "--store", "run", name, "--help"}).out, name), name);
+  }
+  CHECK(contains(run({"doctor", "ps"}).err, "ps"));
 }
 
 TEST_CASE("the version is a result, also as JSON") {
