@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The processes behind a mount; started by `mount`, `run` and `restore`, not by people.
 
+#include <charconv>
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
 
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -13,7 +16,8 @@
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/keeper.h"
 #include "core/imagefs/metadata_cache.h"
-#include "core/imagefs/mount_table.h"
+#include "core/imagefs/mount_share.h"
+#include "core/sandbox/sandbox.h"
 
 namespace coldstart {
 
@@ -32,6 +36,9 @@ struct Arguments {
   int keeper = 0;
   std::string upgrade_failure;
   bool die_together = false;
+  std::string share;
+  int tree_fd = -1;
+  int alive_fd = -1;
 };
 
 /// Told to whoever started us; then the descriptor is closed.
@@ -137,19 +144,43 @@ void serve(Session& session, const Arguments& arguments) {
   });
 }
 
+/// How long a mount stays for the next who wants the image.
+std::chrono::milliseconds linger() {
+  constexpr std::chrono::seconds by_default{60};
+  const char* text = std::getenv("COLDSTART_IMAGE_LINGER");
+  if (text == nullptr) return by_default;
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text, text + std::strlen(text), seconds);
+  if (error != std::errc() || *end != '\0' || !(seconds >= 0 && seconds <= 1e6)) {
+    log::warn("COLDSTART_IMAGE_LINGER is '{}', which is no number of seconds", text);
+    return by_default;
+  }
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+}
+
 void keep(Session& session, const Arguments& arguments) {
   const Fd fuse(arguments.fuse_fd);
   Fd ready(arguments.ready_fd);
   or_tell(ready, [&] {
     const Fd hangups = take_hangups();
     const Held held(session, arguments);
+    if (!arguments.share.empty()) {
+      const Fd tree(arguments.tree_fd);
+      own_mount_namespace();
+      attach_mount(tree.get(), arguments.mountpoint);
+    }
     keep_image({.fuse_fd = fuse.get(),
                 .presence_fd = arguments.presence_fd,
                 .folder = arguments.mountpoint,
                 .store_root = std::filesystem::absolute(held.store->root()),
                 .image = held.digest,
                 .mount = mount_options(arguments),
-                .die_together = arguments.die_together},
+                .die_together = arguments.die_together,
+                .share = arguments.share,
+                .linger = linger(),
+                .state_fd = arguments.state_fd,
+                .opens_fd = arguments.opens_fd,
+                .alive_fd = arguments.alive_fd},
                hangups.get(), session.cancel, [&ready] {
                  write_full(ready.get(), as_bytes("+"));
                  ready.reset();
@@ -191,6 +222,11 @@ void add_serve_image(CLI::App& app, Session& session) {
 void add_keep_image(CLI::App& app, Session& session) {
   const auto arguments = std::make_shared<Arguments>();
   auto* command = add_process(app, "keep-image", "Keep a mounted image served", arguments);
+  command->add_option("--share", arguments->share, "The folder of a mount that is shared");
+  command->add_option("--tree-fd", arguments->tree_fd, "The shared mount");
+  command->add_option("--state-fd", arguments->state_fd, "What a keeper before us agreed on with the kernel");
+  command->add_option("--opens-fd", arguments->opens_fd, "How files were open by then");
+  command->add_option("--alive-fd", arguments->alive_fd, "Of a shared mount: to see when we have ended");
   command->add_flag("--die-together", arguments->die_together, "The server ends when we do");
   command->callback([&session, arguments] { keep(session, *arguments); });
 }

@@ -7,6 +7,7 @@
 
 #include "commands/commands.h"
 #include "commands/manifest_walkers.h"
+#include "core/imagefs/shared_mount.h"
 #include "core/memory/memory_tier.h"
 
 namespace coldstart {
@@ -41,6 +42,7 @@ void run_stat(Session& session) {
 
 void run_gc(Session& session, bool dry_run) {
   const std::shared_ptr<Store> store = session.store();
+  if (!dry_run) dismiss_shared_mounts(store->root());
   const Store::GcResult result = store->gc(manifest_walkers(), dry_run, session.operation());
   const std::vector<Ref> snapshots = store->refs(RefKind::snapshot);
   const uint64_t memory = MemoryTier(store->root())

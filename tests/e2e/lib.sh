@@ -14,6 +14,7 @@ TMP=$E2E_TMP
 STORE=$TMP/store
 SERVERS=$here/servers
 export COLDSTART_STORE=$STORE
+export COLDSTART_IMAGE_LINGER=0 # no mount outlives its last replica, unless that is what is tested
 
 coldstart() { "$COLDSTART" "$@"; }
 

@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <optional>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include "core/imagefs/greeting.h"
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/launch.h"
+#include "core/imagefs/mount_users.h"
 
 namespace coldstart {
 
@@ -46,15 +49,26 @@ class Keeper {
       : options_(options),
         hangups_(hangups),
         cancel_(cancel),
-        state_(make_server_state()),
-        opens_(make_server_state()) {}
+        state_(state_or_new(options.state_fd)),
+        opens_(state_or_new(options.opens_fd)) {}
 
-  void start() { start_server(own_program); }
+  void start() {
+    if (options_.state_fd >= 0) require_resend("its keeper died");
+    start_server(own_program);
+    if (options_.share.empty()) return;
+    users_.emplace(options_.share,
+                   MountShareFds{Fd(), copy_of(options_.fuse_fd), state_.dup(), opens_.dup(),
+                                 copy_of(options_.alive_fd)},
+                   options_.linger);
+  }
 
   void run() {
     for (;;) {
-      pollfd polls[3] = {{server_.pidfd(), POLLIN, 0}, {cancel_.fd(), POLLIN, 0}, {hangups_, POLLIN, 0}};
-      if (::poll(polls, 3, -1) < 0 && errno != EINTR) throw Error::sys("cannot wait for the image server");
+      pollfd polls[4] = {{server_.pidfd(), POLLIN, 0},
+                         {cancel_.fd(), POLLIN, 0},
+                         {hangups_, POLLIN, 0},
+                         {users_ ? users_->fd() : -1, POLLIN, 0}};
+      if (::poll(polls, 4, -1) < 0 && errno != EINTR) throw Error::sys("cannot wait for the image server");
       if (cancel_.cancelled()) return end();
       if (polls[0].revents != 0) {
         const ExitState exit = server_.wait();
@@ -62,11 +76,25 @@ class Keeper {
         revive(exit.text());
       } else if (polls[2].revents != 0) {
         upgrade();
+      } else if (polls[3].revents != 0 && users_->serve()) {
+        return end();
       }
     }
   }
 
  private:
+  static Fd copy_of(int fd) {
+    return Fd(check(::fcntl(fd, F_DUPFD_CLOEXEC, 3), "cannot duplicate a descriptor"));
+  }
+  static Fd state_or_new(int fd) { return fd >= 0 ? Fd(fd) : make_server_state(); }
+
+  void require_resend(const std::string& why) const {
+    const auto greeting = read_greeting(state_.get());
+    if (!greeting || !greeting->can_resend())
+      throw Error(why + ", and this kernel is too old to replace it",
+                  "Linux 6.9 or newer is needed for that");
+  }
+
   void start_server(const std::string& program) {
     server_ = start_serving({.program = program,
                              .fuse_fd = options_.fuse_fd,
@@ -92,10 +120,7 @@ class Keeper {
 
   /// Another server, and another, until one answers; one that does not start has had a short life, too.
   void revive(std::string reason) {
-    const auto greeting = read_greeting(state_.get());
-    if (!greeting || !greeting->can_resend())
-      throw Error("the image server died (" + reason + "), and this kernel is too old to replace it",
-                  "Linux 6.9 or newer is needed for that");
+    require_resend("the image server died (" + reason + ")");
     const auto died = Clock::now();
     if (died - started_ >= long_life) short_lives_ = 0;
     for (;;) {
@@ -158,6 +183,7 @@ class Keeper {
   const Fd state_;
   const Fd opens_;
   Child server_;
+  std::optional<MountUsers> users_;
   Clock::time_point started_;
   unsigned short_lives_ = 0;
   std::string upgrade_failure_;  // of which nobody knows yet

@@ -14,6 +14,7 @@
 // its server), and on kernels before 6.9, which cannot hand out again what the dead server had taken: its
 // readers would wait for ever. When nobody has the descriptor open any more they get ENOTCONN.
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 
@@ -32,6 +33,12 @@ struct KeepOptions {
   Digest image;
   MountOptions mount;
   bool die_together = false;  ///< the server ends with us, whatever ends us; else it serves on alone
+  /// STORE/mounts/KEY: the mount is shared (mount_share.h), and goes once nobody uses it; empty: it is not.
+  std::filesystem::path share;
+  std::chrono::milliseconds linger{0};  ///< how long a shared one stays without a user
+  int state_fd = -1;                    ///< of a keeper that died (greeting.h); -1: there was none
+  int opens_fd = -1;                    ///< the same (open_table.h)
+  int alive_fd = -1;                    ///< for the users: readable once we and our server have ended
 };
 
 /// Serves until the mount is gone; calls `ready` once it is usable. Cancelled: unmounts, and ends the server.

@@ -28,6 +28,8 @@ constexpr int their_ready_fd = 4;
 constexpr int their_state_fd = 5;
 constexpr int their_opens_fd = 6;
 constexpr int their_presence_fd = 7;
+constexpr int their_tree_fd = 8;
+constexpr int their_alive_fd = 9;
 
 /// It must fit into a MountStatAnswer.
 constexpr size_t longest_failure = 2000;
@@ -133,6 +135,24 @@ Child start_image_server(const FuseMount& mount, const fs::path& store_root, con
   add_presence(mount.presence_fd(), argv, fds);
   argv.push_back(image.text());
   return start_ready(std::move(argv), std::move(fds), die_with_us, cancel);
+}
+
+Child start_share_keeper(const ShareKeeperStart& start, const CancelToken& cancel) {
+  std::vector<std::string> argv = words_of("/proc/self/exe", "keep-image", fs::absolute(start.store_root),
+                                           start.folder / "image", start.mount);
+  argv.insert(argv.end(), {"--die-together", "--share", start.folder.string()});
+  std::vector<std::pair<int, int>> fds = {{start.fuse_fd, their_fuse_fd}};
+  for (const auto& [option, ours, theirs] : {std::tuple("--tree-fd", start.tree_fd, their_tree_fd),
+                                             std::tuple("--state-fd", start.state_fd, their_state_fd),
+                                             std::tuple("--opens-fd", start.opens_fd, their_opens_fd),
+                                             std::tuple("--alive-fd", start.alive_fd, their_alive_fd)}) {
+    if (ours < 0) continue;
+    argv.insert(argv.end(), {option, std::to_string(theirs)});
+    fds.emplace_back(ours, theirs);
+  }
+  add_presence(start.presence_fd, argv, fds);
+  argv.push_back(start.image.text());
+  return start_ready(std::move(argv), std::move(fds), false, cancel);
 }
 
 void report_start_failure(int ready_fd, const Error& error) noexcept {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/base/fd_passing.h"
 #include "core/base/log.h"
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/mount_table.h"
@@ -69,25 +70,6 @@ Fd mount_as_root(const fs::path& folder, const std::string& source) {
 }
 
 /// fusermount3 sends the descriptor of the mount it made over the socket that _FUSE_COMMFD names.
-Fd receive_fd(int socket) {
-  char byte = 0;
-  iovec data{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t n = 0;
-  do n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
-  const cmsghdr* header = n > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {};
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return Fd(fd);
-}
-
 Fd mount_as_user(const fs::path& folder, const std::string& source) {
   open_fuse_device();  // for its error, which says more than fusermount3 does
   int ends[2];
@@ -105,12 +87,13 @@ Fd mount_as_user(const fs::path& folder, const std::string& source) {
   spawn.fds = {{theirs.get(), 3}};
   Child helper(spawn);
   theirs.reset();
-  Fd fd = receive_fd(ours.get());
+  std::byte byte{};
+  Received mounted = receive_fds(ours.get(), std::span(&byte, 1));
   const ExitState end = helper.wait();
-  if (!fd || !end.ok())
+  if (mounted.fds.empty() || !end.ok())
     throw Error::missing("fusermount3 could not mount on " + folder.string(),
                          "install the package fuse3, or mount as root");
-  return fd;
+  return std::move(mounted.fds.front());
 }
 
 }  // namespace

@@ -14,11 +14,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/base/unix_socket.h"
 #include "core/base/workers.h"
 #include "core/memory/memory_tier.h"
 
@@ -50,30 +50,14 @@ void signal_event(const Fd& fd) {
   [[maybe_unused]] const ssize_t n = ::write(fd.get(), &one, sizeof one);
 }
 
-Fd listen_in(const fs::path& folder) {
-  Fd fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "cannot make a socket"));
-  // Through the descriptor, as a socket's path may have only 107 bytes.
-  const Fd at = open_file(folder, O_PATH | O_DIRECTORY);
-  const std::string path = fmt::format("/proc/self/fd/{}/{}", at.get(), socket_name);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
-    throw Error::sys("cannot replace " + (folder / socket_name).string());
-  const std::string doing = "cannot listen on " + (folder / socket_name).string();
-  check(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), doing);
-  check(::listen(fd.get(), 1), doing);
-  return fd;
-}
-
-struct Received {
+struct Message {
   size_t size = 0;
   Fd fd;
   pid_t sender = 0;  // as we see it; 0: in a pid namespace that is not below ours
 };
 
 /// Reads up to `into.size()` bytes and what came with them.
-Received receive(int socket, MutableByteSpan into) {
+Message receive(int socket, MutableByteSpan into) {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(ucred))> control{};
   iovec io{into.data(), into.size()};
   msghdr message{};
@@ -85,7 +69,7 @@ Received receive(int socket, MutableByteSpan into) {
   do n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
   if (n < 0) throw Error::sys("cannot read from CRIU");
-  Received got;
+  Message got;
   got.size = static_cast<size_t>(n);
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
     if (c->cmsg_level != SOL_SOCKET) continue;
@@ -113,7 +97,7 @@ PageServer::PageServer(std::unique_ptr<SnapshotPages> pages, const PageServerOpt
   if (options.push_bytes == 0 || options.push_bytes % page_size != 0 ||
       options.push_bytes > most_pushed_at_once)
     throw Error::usage("a batch is whole pages, at most 2 MiB");
-  listener_ = listen_in(options.work_folder);
+  listener_ = listen_on(options.work_folder / socket_name, SOCK_STREAM, 1);
   epoll_ = Fd(check(::epoll_create1(EPOLL_CLOEXEC), "cannot make an epoll"));
   news_ = make_eventfd();
   stopper_ = make_eventfd();
@@ -281,7 +265,7 @@ void PageServer::sweep() {
 /// One message of CRIU; false after the last.
 bool PageServer::take_message(int client) {
   int32_t pid = 0;
-  const Received head = receive(client, std::as_writable_bytes(std::span(&pid, 1)));
+  const Message head = receive(client, std::as_writable_bytes(std::span(&pid, 1)));
   if (head.size == 0)
     throw Error("CRIU ended before the restore was complete", "see its own log for the reason");
   if (head.size != sizeof pid) throw Error("CRIU sent something else than the lazy-pages protocol");
@@ -298,7 +282,7 @@ bool PageServer::take_message(int client) {
               pid);
   if (pid < 0) return true;  // a zombie: it has no memory
   std::byte dummy{};
-  Received userfault = receive(client, std::span(&dummy, 1));
+  Message userfault = receive(client, std::span(&dummy, 1));
   if (!userfault.fd) throw Error(fmt::format("CRIU sent no userfaultfd for process {}", pid));
   check(::fcntl(userfault.fd.get(), F_SETFL, O_NONBLOCK), "cannot set up a userfaultfd");
   auto source = pages_->process(static_cast<uint32_t>(pid));

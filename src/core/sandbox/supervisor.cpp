@@ -19,6 +19,7 @@
 #include "core/sandbox/caller_link.h"
 #include "core/sandbox/freezer.h"
 #include "core/sandbox/replica.h"
+#include "core/sandbox/replica_image.h"
 
 namespace coldstart {
 
@@ -160,8 +161,7 @@ class Life {
   const fs::path folder_;
   Scratch scratch_;
   PortProxy proxy_;
-  std::optional<FuseMount> image_;
-  Child image_server_;
+  std::optional<ReplicaImage> image_;
   OutputPump out_, err_;
   std::optional<CurlAhead> curl_ahead_;
   Stdio stdio_;  // until the main process has it
@@ -178,12 +178,11 @@ void Life::begin() {
 void Life::mount_image() {
   if (!spec_.image) return;
   stage("image.mount", [&] {
-    image_.emplace(scratch_.path() / "image", "coldstart:" + spec_.image->text());
     MountOptions options;
     options.record = spec_.record;
     options.far_trace = spec_.far_trace;
     options.pass_through = false;  // any replica may be snapshotted
-    image_server_ = start_image_server(*image_, spec_.store, *spec_.image, op_.cancel, true, options);
+    image_.emplace(scratch_.path() / "image", spec_.store, *spec_.image, options, op_.cancel);
   });
 }
 
@@ -195,6 +194,7 @@ void Life::make_sandbox() {
   launcher_.prepare(options, c);  // reports stages of its own
   stage("sandbox", [&] {
     sandbox_.emplace(options);
+    if (image_) image_->watch();
     if (!spec_.ports.empty())
       proxy_.start(open_file("/proc/" + std::to_string(sandbox_->init_pid()) + "/ns/net", O_RDONLY));
   });
@@ -217,7 +217,7 @@ void Life::wait_until_told() {
   std::vector<pollfd> polls = {{link_.orders_fd(), POLLIN, 0},
                                {op_.cancel.fd(), POLLIN, 0},
                                {sandbox_->init_pidfd(), POLLIN, 0},
-                               {image_server_ ? image_server_.pidfd() : -1, POLLIN, 0}};
+                               {image_ ? image_->lost_fd() : -1, POLLIN, 0}};
   const size_t first_of_launcher = polls.size();
   for (const int fd : launcher_.standing_by()) polls.push_back({fd, POLLIN, 0});
   for (;;) {
@@ -307,9 +307,8 @@ ExitState Life::wait_end() {
   for (;;) {
     pollfd polls[4] = {{main_.pidfd(), POLLIN, 0},
                        {op_.cancel.fd(), POLLIN, 0},
-                       {-1, POLLIN, 0},
+                       {image_ ? image_->lost_fd() : -1, POLLIN, 0},
                        {link_.orders_fd(), POLLIN, 0}};
-    if (image_server_) polls[2].fd = image_server_.pidfd();
     if (::poll(polls, 4, -1) < 0 && errno != EINTR) throw Error::sys("cannot poll");
     if (polls[0].revents != 0) return main_.wait();
     if (op_.cancel.cancelled()) return end_program();
@@ -318,16 +317,9 @@ ExitState Life::wait_end() {
   }
 }
 
-/// The image's server died. Nobody answers readers any more: without our descriptor of the mount they get an
-/// error instead of waiting for ever, even those that cannot be killed.
 void Life::lose_image() {
-  const ExitState exit = image_server_.wait();
-  image_.reset();
-  throw Error("the process that served the image died (" +
-                  (exit.signal != 0 ? "signal " + std::to_string(exit.signal)
-                                    : "exit status " + std::to_string(exit.code)) +
-                  "), and the replica with it",
-              "its log is " + image_server_log(spec_.store).string());
+  throw Error("the image is served no more (" + image_->lose() + "), and the replica ends with it",
+              "the log of who served it is " + image_server_log(spec_.store).string());
 }
 
 /// Somebody wants the replica to end: as `stop` does it.
