@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/memory/huge_pages.h"
 
 namespace coldstart {
 
@@ -57,8 +58,9 @@ AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
       map_(parent.map_.forked(source_->not_inherited())),
       cursor_(parent.cursor_) {}
 
-void AddressSpace::share() {
+void AddressSpace::share(pid_t pid, std::chrono::steady_clock::time_point until) {
   if (!shared_) return;
+  const std::vector<Piece> mapped = pid > 0 ? map_huge(pid, *shared_, *source_, until) : std::vector<Piece>();
   const std::lock_guard lock(mutex_);
   for (const SharedMapping& m : shared_->mappings()) {
     userfault_.share(m.start, m.end - m.start);
@@ -69,6 +71,10 @@ void AddressSpace::share() {
     map_.pending.add(piece);
     map_.shared.add(piece);
   }
+  const uint64_t before = map_.pending.bytes();
+  for (const Piece& piece : mapped) map_.pending.drop(piece.start, piece.end());
+  counters_.pushed_pages += (before - map_.pending.bytes()) / page_size;
+  counters_.shared_pages += (before - map_.pending.bytes()) / page_size;
 }
 
 void AddressSpace::apply(const uffd_msg& message, Batch& batch) {
@@ -147,8 +153,11 @@ AddressSpace::Batch AddressSpace::read_batch() {
   for (const uint64_t page : batch.faults) {
     const uint64_t low = page & ~(neighbourhood - 1);
     Answer answer{page, 0, 0, map_.pending.around(page, low, low + neighbourhood)};
-    if (!answer.piece && (answer.piece = map_.shared.around(page, low, low + neighbourhood)))
+    if (!answer.piece && (answer.piece = map_.shared.around(page, low, low + neighbourhood))) {
       answer.again = true;
+      const uint64_t huge = page & ~(huge_page_bytes - 1);
+      answer.around = map_.shared.around(page, huge, huge + huge_page_bytes);
+    }
     if (!answer.piece) {
       std::tie(answer.low, answer.high) = map_.pending.gap(page, low, low + neighbourhood);
       std::tie(answer.low, answer.high) = map_.shared.gap(page, answer.low, answer.high);
@@ -188,6 +197,8 @@ std::vector<std::shared_ptr<AddressSpace>> AddressSpace::serve() {
     const auto took = std::chrono::steady_clock::now() - begun;
     counters_.fault_nanoseconds += static_cast<uint64_t>(std::chrono::nanoseconds(took).count());
   }
+  for (const Answer& answer : batch.answers)
+    if (answer.around) map_around(answer);
   const std::lock_guard lock(mutex_);
   answering_ = false;
   end_if_filled();

@@ -27,6 +27,7 @@
 // process, since to whom nobody answers the kernel would show what is in the file, discarded or not.
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -73,8 +74,9 @@ class AddressSpace {
   Push push(MutableByteSpan scratch, bool insist = true);
   /// The same of what is pending of these pages, unless the process has moved them.
   Push push(const PageRange& range, MutableByteSpan scratch);
-  /// Begins to serve the mappings of the shared copy: once CRIU has made them, before the process runs.
-  void share();
+  /// Begins to serve the mappings of the shared copy: once CRIU has made them, before the process runs. What
+  /// is huge of them is mapped first, until `until`. `pid`: the process as we see it; 0: we do not.
+  void share(pid_t pid, std::chrono::steady_clock::time_point until);
   /// False once the process is gone: it is served no more.
   bool lives();
   /// From now on the service ends by itself once nothing is pending. Before, memory may not be registered
@@ -97,13 +99,15 @@ class AddressSpace {
 
   /// What a fault gets. Without `piece`: zeros between `low` and `high`, or nothing but a wake-up if those
   /// are equal. `again`: shared pages that had been mapped before, so they are not taken out of what is
-  /// pending.
+  /// pending; then `around` is the stretch of such pages that they are in: where an entry for a huge page has
+  /// gone, all of its pages have.
   struct Answer {
     uint64_t page;
     uint64_t low = 0;
     uint64_t high = 0;
     std::optional<Piece> piece;
     bool again = false;
+    std::optional<Piece> around;
   };
   /// What a piece is filled with: bytes to be copied, or (none) the pages of the shared copy.
   struct Content {
@@ -122,6 +126,7 @@ class AddressSpace {
   void give(const Answer& answer);
   void give_piece(const Answer& answer);
   void give_zeros(const Answer& answer);
+  void map_around(const Answer& answer);
   void give_back(const std::vector<Piece>& left, Fill why);
   std::optional<Content> content_of(const Piece& piece, MutableByteSpan scratch, bool insist);
   Fill fill(Piece piece, Content content, std::vector<Piece>& left, std::atomic<uint64_t>& count);

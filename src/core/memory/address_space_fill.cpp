@@ -45,6 +45,18 @@ void AddressSpace::give_zeros(const Answer& answer) {
   if (zeros.why == Fill::gone) give_back({}, Fill::gone);
 }
 
+/// Nobody waits for these, and none of them need be there. Nothing is pending among them that could be given
+/// back.
+void AddressSpace::map_around(const Answer& answer) {
+  const SharedMapping* m = shared_->find(answer.around->image);
+  if (m == nullptr || !shared_->pages().has(*m, answer.around->image, answer.around->size)) return;
+  const uint64_t before = answer.piece->start - answer.around->start;
+  std::vector<Piece> left;
+  for (const Piece& piece : {answer.around->first(before), answer.around->after(before + answer.piece->size)})
+    if (piece.size > 0 && fill(piece, Content{{}, true}, left, counters_.fault_pages) == Fill::gone)
+      return give_back({}, Fill::gone);
+}
+
 /// Gets it ready; nothing if another server is just bringing it into the shared copy (never if it is to
 /// `insist`). A piece of the shared copy for which the host has no room is copied.
 std::optional<AddressSpace::Content> AddressSpace::content_of(const Piece& piece, MutableByteSpan scratch,

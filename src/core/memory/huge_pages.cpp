@@ -2,10 +2,14 @@
 #include "core/memory/huge_pages.h"
 
 #include <functional>
+#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
@@ -17,6 +21,9 @@ namespace {
 using Range = std::pair<uint64_t, uint64_t>;
 
 constexpr int madvise_collapse = 25;  // MADV_COLLAPSE, of Linux 6.1 and newer
+constexpr uint64_t least_mapped_huge = uint64_t{64} << 20;
+constexpr unsigned most_in_vain =
+    4;  // huge pages of a mapping that are not huge: then the others are not either
 
 /// The huge pages of a mapping that are whole, and `wanted`, next to each other ones as one range of
 /// addresses.
@@ -74,7 +81,54 @@ class Window {
   std::byte* at_ = nullptr;
 };
 
+/// The memory of a process that is to be mapped by huge pages.
+class Target {
+ public:
+  explicit Target(pid_t pid)
+      : pid_(pid), pagemap_(open_file("/proc/" + std::to_string(pid) + "/pagemap", O_RDONLY)) {}
+
+  /// False if it cannot be touched.
+  bool touch(uint64_t address) const {
+    char byte = 0;
+    const iovec into{&byte, 1};
+    const iovec from{reinterpret_cast<void*>(address), 1};
+    return ::process_vm_readv(pid_, &into, 1, &from, 1, 0) == 1;
+  }
+  bool is_mapped(uint64_t address) const {
+    constexpr uint64_t is_present = uint64_t{1} << 63;
+    uint64_t entry = 0;
+    const auto at = static_cast<off_t>(address / page_size * sizeof entry);
+    return pread_full(pagemap_.get(), std::as_writable_bytes(std::span(&entry, 1)), at) == sizeof entry &&
+           (entry & is_present) != 0;
+  }
+
+ private:
+  const pid_t pid_;
+  const Fd pagemap_;
+};
+
 }  // namespace
+
+std::vector<Piece> map_huge(pid_t pid, const SharedProcess& shared, const PageSource& source,
+                            std::chrono::steady_clock::time_point until) {
+  std::vector<Piece> mapped;
+  const Target target(pid);
+  for (const SharedMapping& m : shared.mappings()) {
+    if (m.end - m.start < least_mapped_huge) continue;
+    unsigned in_vain = 0;
+    // Around a fault the kernel maps some small pages as well, but none so far away.
+    const auto map = [&](uint64_t at) {
+      if (in_vain > most_in_vain || std::chrono::steady_clock::now() > until) return false;
+      if (!shared.pages().has(m, at, huge_page_bytes)) return false;
+      if (target.touch(at) && target.is_mapped(at + huge_page_bytes / 2)) return true;
+      ++in_vain;
+      return false;
+    };
+    for (const Range& range : whole_ranges(m, source, map))
+      mapped.push_back({range.first, range.second - range.first, range.first});
+  }
+  return mapped;
+}
 
 void make_huge(SharedPages& shared, const SnapshotPages& snapshot) {
   Bytes scratch(shared_block_bytes);

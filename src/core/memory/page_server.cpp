@@ -33,6 +33,8 @@ constexpr const char* socket_name = "lazy-pages.socket";
 constexpr uint64_t most_pushed_at_once = uint64_t{2} << 20;
 // How soon after a fork we look for the child, which becomes visible only once fork() is through.
 constexpr int after_fork_ms = 5;
+// How long a restored program waits for huge pages to be mapped: enough for some 30 GB. The rest is pushed.
+constexpr auto longest_wait_for_huge = std::chrono::milliseconds(50);
 
 /// What is in memory already is mapped in no time: where there are few processors, the restored program needs
 /// them more.
@@ -235,12 +237,14 @@ void PageServer::watch_until_done(const CancelToken& cancel, Fd client) {
 void PageServer::share_when_told(int control) {
   char byte = 0;
   if (::read(control, &byte, 1) != 1) return;  // the restore failed: its processes' end is ours
-  Spaces all;
+  std::map<uint32_t, std::weak_ptr<AddressSpace>> all;
   {
     const std::lock_guard lock(mutex_);
-    all = spaces_;
+    all = restored_spaces_;
   }
-  for (const auto& [id, space] : all) space->share();
+  const auto until = std::chrono::steady_clock::now() + longest_wait_for_huge;
+  for (const auto& [pid, restored] : all)
+    if (const auto space = restored.lock()) space->share(pids_[pid], until);
   {
     const std::lock_guard lock(mutex_);
     shares_ = true;
@@ -295,6 +299,7 @@ bool PageServer::take_message(int client) {
     const std::lock_guard lock(mutex_);
     restored_spaces_[static_cast<uint32_t>(pid)] = space;
   }
+  pids_[static_cast<uint32_t>(pid)] = head.sender;
   adopt(std::move(space));
   return true;
 }

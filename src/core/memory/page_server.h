@@ -119,6 +119,7 @@ class PageServer {
   std::exception_ptr failure_;
 
   pid_t criu_ = 0;                    // main thread only
+  std::map<uint32_t, pid_t> pids_;    // of restored processes as we see them, by pid in the images; the same
   std::vector<std::thread> threads_;  // main thread only
 };
 

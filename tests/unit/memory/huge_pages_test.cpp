@@ -5,17 +5,19 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/files.h"
+#include "core/base/subprocess.h"
 
 namespace coldstart {
 namespace {
 
 constexpr uint64_t P = page_size;
-constexpr uint64_t start = 0x7f0000061000;  // not where a huge page begins
-constexpr uint64_t pages = 4096;            // 16 MiB
+constexpr uint64_t start = 0x7ea000061000;  // not where a huge page begins, and nothing is there in a process
+constexpr uint64_t pages = 20000;           // 78 MiB
 constexpr uint64_t hole = 1700;             // a page that the snapshot does not have
 
 /// Page i has a byte of its own in all its places.
@@ -60,6 +62,75 @@ TEST_CASE("huge pages: the copy holds what the snapshot has, and no more than th
   struct stat st {};
   REQUIRE(::fstat(shared.file().get(), &st) == 0);
   CHECK(static_cast<uint64_t>(st.st_blocks) * 512 == (pages - 1) * P);
+}
+
+/// Waits, with the pages file mapped as a restored process has it, until it is to end. Then it tells whether
+/// it sees what it should.
+class Mapper {
+ public:
+  Mapper(const SharedPages& shared, const SharedMapping& m) : go_(make_pipe()) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      go_.write.reset();
+      ::_exit(look(shared, m) ? 0 : 1);
+    }
+    child_ = Child(pid);
+    std::byte there{};
+    REQUIRE(read_full(ready_.read.get(), std::span(&there, 1)) == 1);
+  }
+  pid_t pid() const { return child_.pid(); }
+  bool sees_all() {
+    go_.write.reset();
+    return child_.wait().ok();
+  }
+
+ private:
+  bool look(const SharedPages& shared, const SharedMapping& m) const {
+    void* at = ::mmap(reinterpret_cast<void*>(m.start), m.end - m.start, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_FIXED_NOREPLACE, shared.file().get(), static_cast<off_t>(m.offset));
+    if (at != reinterpret_cast<void*>(m.start)) return false;
+    write_full(ready_.write.get(), as_bytes("+"));
+    std::byte none{};
+    read_full(go_.read.get(), std::span(&none, 1));
+    const auto* bytes = static_cast<const std::byte*>(at);
+    for (uint64_t page = 0; page < pages; ++page) {
+      const std::byte want = page == hole ? std::byte{0} : PatternSource::byte_of(page);
+      if (bytes[page * P] != want || bytes[page * P + P - 1] != want) return false;
+    }
+    return true;
+  }
+
+  Pipe go_;
+  Pipe ready_ = make_pipe();
+  Child child_;
+};
+
+TEST_CASE("huge pages: what is whole of them, and in the copy, is mapped before the process runs") {
+  const TempDir dir("/dev/shm");
+  const SharedMapping mapping{1, start, start + pages * P, start % huge_page_bytes, (pages - 1) * P, 0};
+  SharedPages::create(dir.path(), {mapping});
+  const auto shared = std::make_shared<SharedPages>(dir.path());
+  const OneProcess snapshot;
+  const SharedProcess process(shared, 1);
+  const auto later = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  make_huge(*shared, snapshot);
+  {
+    // All but the first page of each is still to come, which nobody may see.
+    Mapper mapper(*shared, mapping);
+    CHECK(map_huge(mapper.pid(), process, PatternSource(), later).empty());
+  }
+  CHECK(fill_all(*shared, snapshot));
+  Mapper mapper(*shared, mapping);
+  CHECK(map_huge(mapper.pid(), process, PatternSource(), std::chrono::steady_clock::now()).empty());
+  const std::vector<Piece> mapped = map_huge(mapper.pid(), process, PatternSource(), later);
+  REQUIRE(mapped.size() == 2);  // before and behind the hole
+  const uint64_t first = (start + huge_page_bytes - 1) & ~(huge_page_bytes - 1);
+  const uint64_t of_hole = (start + hole * P) & ~(huge_page_bytes - 1);
+  const uint64_t last = (start + pages * P) & ~(huge_page_bytes - 1);
+  CHECK(mapped[0] == Piece{first, of_hole - first, first});
+  CHECK(mapped[1] ==
+        Piece{of_hole + huge_page_bytes, last - of_hole - huge_page_bytes, of_hole + huge_page_bytes});
+  CHECK(mapper.sees_all());
 }
 
 }  // namespace
