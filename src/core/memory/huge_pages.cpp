@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/memory/huge_pages.h"
 
+#include <algorithm>
+#include <array>
 #include <functional>
 #include <span>
 #include <string>
@@ -21,6 +23,7 @@ namespace {
 using Range = std::pair<uint64_t, uint64_t>;
 
 constexpr int madvise_collapse = 25;  // MADV_COLLAPSE, of Linux 6.1 and newer
+constexpr size_t most_at_once = 256;
 constexpr uint64_t least_mapped_huge = uint64_t{64} << 20;
 constexpr unsigned most_in_vain =
     4;  // huge pages of a mapping that are not huge: then the others are not either
@@ -87,12 +90,13 @@ class Target {
   explicit Target(pid_t pid)
       : pid_(pid), pagemap_(open_file("/proc/" + std::to_string(pid) + "/pagemap", O_RDONLY)) {}
 
-  /// False if it cannot be touched.
-  bool touch(uint64_t address) const {
-    char byte = 0;
-    const iovec into{&byte, 1};
-    const iovec from{reinterpret_cast<void*>(address), 1};
-    return ::process_vm_readv(pid_, &into, 1, &from, 1, 0) == 1;
+  /// Reads a byte of each of `count` huge pages from `address` on; false if one cannot be read.
+  bool touch(uint64_t address, size_t count) const {
+    std::array<char, most_at_once> bytes;
+    std::array<iovec, most_at_once> from;
+    for (size_t i = 0; i < count; ++i) from[i] = {reinterpret_cast<void*>(address + i * huge_page_bytes), 1};
+    const iovec into{bytes.data(), count};
+    return ::process_vm_readv(pid_, &into, 1, from.data(), count, 0) == static_cast<ssize_t>(count);
   }
   bool is_mapped(uint64_t address) const {
     constexpr uint64_t is_present = uint64_t{1} << 63;
@@ -115,17 +119,23 @@ std::vector<Piece> map_huge(pid_t pid, const SharedProcess& shared, const PageSo
   const Target target(pid);
   for (const SharedMapping& m : shared.mappings()) {
     if (m.end - m.start < least_mapped_huge) continue;
+    const auto is_there = [&](uint64_t at) { return shared.pages().has(m, at, huge_page_bytes); };
     unsigned in_vain = 0;
-    // Around a fault the kernel maps some small pages as well, but none so far away.
-    const auto map = [&](uint64_t at) {
-      if (in_vain > most_in_vain || std::chrono::steady_clock::now() > until) return false;
-      if (!shared.pages().has(m, at, huge_page_bytes)) return false;
-      if (target.touch(at) && target.is_mapped(at + huge_page_bytes / 2)) return true;
-      ++in_vain;
-      return false;
-    };
-    for (const Range& range : whole_ranges(m, source, map))
-      mapped.push_back({range.first, range.second - range.first, range.first});
+    size_t at_once = 1;  // until it is seen to work
+    for (const Range& range : whole_ranges(m, source, is_there)) {
+      for (uint64_t at = range.first; at < range.second && in_vain < most_in_vain;) {
+        if (std::chrono::steady_clock::now() >= until) return mapped;
+        const size_t count = std::min<size_t>(at_once, (range.second - at) / huge_page_bytes);
+        if (!target.touch(at, count)) return mapped;
+        // Around a fault the kernel maps small pages as well, but none so far away. One huge page stands for
+        // all: should another be none, its pages will be asked for.
+        const bool works = target.is_mapped(at + huge_page_bytes / 2);
+        if (works) mapped.push_back({at, count * huge_page_bytes, at});
+        at_once = works ? most_at_once : 1;
+        in_vain += works ? 0 : 1;
+        at += count * huge_page_bytes;
+      }
+    }
   }
   return mapped;
 }
