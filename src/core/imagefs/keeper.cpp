@@ -73,7 +73,12 @@ class Keeper {
       if (polls[0].revents != 0) {
         const ExitState exit = server_.wait();
         if (!mounted()) return;
-        revive(exit.text());
+        try {
+          revive(exit.text());
+        } catch (const Error&) {
+          if (users_) users_->give_up();
+          throw;
+        }
       } else if (polls[2].revents != 0) {
         upgrade();
       } else if (polls[3].revents != 0 && users_->serve()) {

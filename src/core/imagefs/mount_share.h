@@ -33,10 +33,11 @@ std::string mount_share_socket(uint64_t device);
 
 /// What a keeper says to its users and what they say to it, one byte a message.
 struct MountShareWord {
-  static constexpr char leave = 'l';    ///< I use it no more
-  static constexpr char dismiss = 'd';  ///< and if nobody else does, do not wait for the next
+  static constexpr char leave = 'l';    ///< user: I use it no more
+  static constexpr char dismiss = 'd';  ///< user: the same; and if nobody else does, do not wait for the next
   static constexpr char stays =
-      '+';  ///< the answer to both. Otherwise the keeper ends, and with it the connection
+      '+';  ///< keeper, to both: others use it. Else it ends, and the connection with it
+  static constexpr char gave_up = 'x';  ///< keeper: servers die again and again, do not start another keeper
 };
 
 /// The descriptors that a keeper gives to its users, in this order.

@@ -26,9 +26,9 @@ using namespace std::chrono_literals;
 
 constexpr auto least_wait_for_first = 10s;
 
-/// It may be gone by now.
-void tell_stays(int user) {
-  [[maybe_unused]] const ssize_t n = ::send(user, &MountShareWord::stays, 1, MSG_NOSIGNAL);
+/// He may be gone by now.
+void tell(int user, char word) {
+  [[maybe_unused]] const ssize_t n = ::send(user, &word, 1, MSG_NOSIGNAL);
 }
 
 }  // namespace
@@ -91,9 +91,13 @@ bool MountUsers::nobody_comes() {
     for (auto& [fd, connection] : leaving_) connection.release();  // closed by our end, which they wait for
     return true;
   }
-  for (const auto& [fd, connection] : leaving_) tell_stays(fd);
+  for (const auto& [fd, connection] : leaving_) tell(fd, MountShareWord::stays);
   leaving_.clear();
   return false;
+}
+
+void MountUsers::give_up() {
+  for (const auto& [fd, connection] : users_) tell(fd, MountShareWord::gave_up);
 }
 
 void MountUsers::accept_all() {
@@ -135,7 +139,7 @@ void MountUsers::hear(int fd) {
   if (n > 0 && ends) {
     leaving_.emplace(fd, std::move(connection));
   } else {
-    if (n > 0) tell_stays(fd);
+    if (n > 0) tell(fd, MountShareWord::stays);
     if (users_.empty()) set_timer(std::max<std::chrono::milliseconds>(linger_, 1ms));
   }
 }

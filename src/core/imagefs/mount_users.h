@@ -27,6 +27,8 @@ class MountUsers {
   /// Takes new users in, answers them, and sees who is gone. Never waits. True once it is over: nobody uses
   /// the mount, or will.
   bool serve();
+  /// Tells all that nobody will serve the mount any more.
+  void give_up();
 
  private:
   void watch(int fd);

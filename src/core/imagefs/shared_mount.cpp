@@ -177,8 +177,11 @@ void SharedMount::keep_kept() {
   }
 }
 
-/// It died. Whoever is first starts another.
+/// It died. Whoever is first starts another, unless it died of what would end the other as well.
 void SharedMount::replace_keeper() {
+  char word = 0;
+  if (::recv(connection_.get(), &word, 1, 0) == 1 && word == MountShareWord::gave_up)
+    throw Error("its servers died one after the other");
   connection_.reset();
   if (!wait_for(held_.alive, Clock::now() + time_to_leave))
     throw Error("its keeper died, but not its server");
