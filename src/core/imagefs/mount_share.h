@@ -35,8 +35,7 @@ std::string mount_share_socket(uint64_t device);
 struct MountShareWord {
   static constexpr char leave = 'l';    ///< user: I use it no more
   static constexpr char dismiss = 'd';  ///< user: the same; and if nobody else does, do not wait for the next
-  static constexpr char stays =
-      '+';  ///< keeper, to both: others use it. Else it ends, and the connection with it
+  static constexpr char stays = '+';  ///< keeper, to both: it stays. Else it ends, and so does the connection
   static constexpr char gave_up = 'x';  ///< keeper: servers die again and again, do not start another keeper
 };
 

@@ -169,8 +169,8 @@ void SharedMount::keep_kept() {
         const std::lock_guard lock(mutex_);
         why_lost_ = e.message();
       }
-      held_ =
-          {};  // nobody will answer: without a descriptor of the mount readers get an error, and do not wait
+      // Nobody will answer: without a descriptor of the mount readers get an error, and do not wait.
+      held_ = {};
       lost_.cancel();
       return;
     }

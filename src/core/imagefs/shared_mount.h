@@ -43,7 +43,6 @@ class SharedMount {
   bool join(const CancelToken& cancel);
   void make(const CancelToken& cancel);
   void start_keeper(int fuse, Fd tree, const CancelToken& cancel);
-  void take(Fd connection);
   void keep_kept();
   void replace_keeper();
   void leave() noexcept;

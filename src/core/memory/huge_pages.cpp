@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
@@ -25,8 +25,8 @@ using Range = std::pair<uint64_t, uint64_t>;
 constexpr int madvise_collapse = 25;  // MADV_COLLAPSE, of Linux 6.1 and newer
 constexpr size_t most_at_once = 256;
 constexpr uint64_t least_mapped_huge = uint64_t{64} << 20;
-constexpr unsigned most_in_vain =
-    4;  // huge pages of a mapping that are not huge: then the others are not either
+// Of a mapping, that turn out not to be huge: then the others are not either.
+constexpr unsigned most_in_vain = 4;
 
 /// The huge pages of a mapping that are whole, and `wanted`, next to each other ones as one range of
 /// addresses.
@@ -88,7 +88,8 @@ class Window {
 class Target {
  public:
   explicit Target(pid_t pid)
-      : pid_(pid), pagemap_(open_file("/proc/" + std::to_string(pid) + "/pagemap", O_RDONLY)) {}
+      : pid_(pid),
+        pagemap_(::open(("/proc/" + std::to_string(pid) + "/pagemap").c_str(), O_RDONLY | O_CLOEXEC)) {}
 
   /// Reads a byte of each of `count` huge pages from `address` on; false if one cannot be read.
   bool touch(uint64_t address, size_t count) const {
@@ -102,8 +103,7 @@ class Target {
     constexpr uint64_t is_present = uint64_t{1} << 63;
     uint64_t entry = 0;
     const auto at = static_cast<off_t>(address / page_size * sizeof entry);
-    return pread_full(pagemap_.get(), std::as_writable_bytes(std::span(&entry, 1)), at) == sizeof entry &&
-           (entry & is_present) != 0;
+    return ::pread(pagemap_.get(), &entry, sizeof entry, at) == sizeof entry && (entry & is_present) != 0;
   }
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The shared copy in huge pages of 2 MiB. One entry in a page table maps all of such a page, so what takes
-// UFFDIO_CONTINUE 130 us, while the replica runs and wants the processor, takes 2 us before it does.
+// UFFDIO_CONTINUE 130 us, while the replica runs and wants the processor, takes 1 us before it does.
 //
 // Only plain page faults map so, and none of ours can be plain once userfaultfd watches over the memory: so
 // they are caused before that, from outside, by reading a byte of each huge page (process_vm_readv(2)).

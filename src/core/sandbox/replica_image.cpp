@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/sandbox/replica_image.h"
 
-#include "core/base/error.h"
-#include "core/base/log.h"
-
 namespace coldstart {
 
 ReplicaImage::ReplicaImage(const std::filesystem::path& folder, const std::filesystem::path& store,

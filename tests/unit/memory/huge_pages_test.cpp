@@ -134,6 +134,8 @@ TEST_CASE("huge pages: what is whole of them, and in the copy, is mapped before 
   // All but the two ends and the one with the hole.
   CHECK(bytes == huge_page_of(start + pages * P) - huge_page_of(start) - 2 * huge_page_bytes);
   CHECK(mapper.sees_all());
+  const pid_t gone = Child(SpawnOptions{.argv = {"true"}}).pid();
+  CHECK(map_huge(gone, process, PatternSource(), later).empty());
 }
 
 }  // namespace
