@@ -36,7 +36,8 @@ bool DiskTier::File::read_partial(size_t index, uint64_t skip, MutableByteSpan i
   bool untouched = false;
   if (!partial_->read(extent.offset + skip, into, &untouched)) return false;
   if (untouched) return true;
-  // Another process may just be writing to it. Only the whole chunk can tell.
+  outdated_.store(true, std::memory_order_relaxed);
+  // Complete by now, or touched by a stranger. Only the whole chunk can tell.
   const ChunkRecord& chunk = image_->chunks()[extent.chunk];
   Bytes whole(chunk.length);
   if (partial_->read(extent.offset, whole, &untouched) && Digest::of(whole) == ImageReader::digest(chunk)) {

@@ -3,6 +3,7 @@
 // Reads from the local disk cache: what is served by us although it is cached, because it is not complete
 // yet, was opened before it was, or cannot be passed through here.
 
+#include <atomic>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -24,6 +25,9 @@ class DiskTier {
     /// Fills `into` from the file's extent `index`, `skip` bytes into it. False if it is not there.
     bool read(size_t index, uint64_t skip, MutableByteSpan into) const;
     bool complete() const { return static_cast<bool>(complete_); }
+    /// It is worth to find() it anew: it was incomplete, and others have changed it. Most likely it is
+    /// complete now.
+    bool outdated() const { return outdated_.load(std::memory_order_relaxed); }
 
    private:
     friend class DiskTier;
@@ -34,6 +38,7 @@ class DiskTier {
     std::span<const ExtentRecord> extents_;
     Fd complete_;
     std::unique_ptr<PartialFile> partial_;
+    mutable std::atomic<bool> outdated_ = false;
   };
 
   /// Null if nothing of it is cached.

@@ -68,12 +68,11 @@ Chunk FileReader::from_disk(uint32_t inode, const DiskTier::File& file, const Ex
                             uint64_t skip, size_t count) {
   auto bytes = std::make_shared<Bytes>(count);
   const auto index = static_cast<size_t>(&extent - image_.extents(image_.inode(inode)).data());
-  if (file.read(index, skip, *bytes)) {
-    metrics_.disk.add(count);
-    return bytes;
-  }
-  if (file.complete()) disk_->forget(inode);
-  return nullptr;
+  const bool read = file.read(index, skip, *bytes);
+  if (file.outdated() || (file.complete() && !read)) disk_->forget(inode);
+  if (!read) return nullptr;
+  metrics_.disk.add(count);
+  return bytes;
 }
 
 Chunk FileReader::from_memory_or_store(const ChunkRecord& chunk) {

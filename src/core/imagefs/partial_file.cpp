@@ -27,6 +27,32 @@ constexpr size_t most_pieces = 64;                   // of one write
 using Word = std::atomic<uint64_t>;
 static_assert(Word::is_always_lock_free && sizeof(Word) == 8, "it lies in memory that processes share");
 
+struct flock first_byte(short type) {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_len = 1;
+  return lock;
+}
+
+/// Tells readers that a write is on its way, for as long as it lives.
+class WriteMark {
+ public:
+  explicit WriteMark(int map) : map_(map) {
+    struct flock lock = first_byte(F_WRLCK);
+    check(::fcntl(map_, F_OFD_SETLK, &lock), "cannot mark a write to the disk cache");
+  }
+  WriteMark(const WriteMark&) = delete;
+  WriteMark& operator=(const WriteMark&) = delete;
+  ~WriteMark() {
+    struct flock lock = first_byte(F_UNLCK);
+    ::fcntl(map_, F_OFD_SETLK, &lock);
+  }
+
+ private:
+  const int map_;
+};
+
 }  // namespace
 
 struct PartialFile::Header {
@@ -96,13 +122,25 @@ bool PartialFile::believable() const {
          static_cast<uint64_t>(status.st_mtim.tv_nsec) == header_->nanoseconds;
 }
 
+bool PartialFile::being_written() const {
+  struct flock lock = first_byte(F_RDLCK);
+  return ::fcntl(map_.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+bool PartialFile::untouched() const {
+  // Again, as a write may begin or end between the two looks.
+  for (int i = 0; i < 4; ++i)
+    if (believable() || being_written()) return true;
+  return false;
+}
+
 bool PartialFile::read(uint64_t offset, MutableByteSpan into, bool* untouched) const {
   try {
     if (pread_full(file_.get(), into, static_cast<off_t>(offset)) != into.size()) return false;
   } catch (const Error&) {
     return false;
   }
-  *untouched = believable();
+  *untouched = this->untouched();
   return true;
 }
 
@@ -137,8 +175,11 @@ void PartialFile::write(std::span<const Piece> pieces) {
     while (count < pieces.size() && count < most_pieces &&
            pieces[count].offset == pieces[count - 1].offset + pieces[count - 1].bytes.size())
       ++count;
-    write_run(pieces.first(count));
-    note_time();
+    {
+      const WriteMark mark(map_.get());
+      write_run(pieces.first(count));
+      note_time();
+    }
     for (const Piece& piece : pieces.first(count))
       header_->bits[piece.chunk / 64].fetch_or(uint64_t{1} << (piece.chunk % 64), std::memory_order_release);
     pieces = pieces.subspan(count);

@@ -6,6 +6,8 @@
 // all, and kill -9 loses nothing. A bit is set after its chunk's verified bytes were written. The map holds
 // for one boot of the kernel only (a crash of the machine may lose written bytes, but not the bits), and only
 // as long as the file was not touched by others: its modification time after each write is noted in the map.
+// While a write is on its way, when the time does not tell, its writer holds an open file description's lock
+// (fcntl(2)) on the map's first byte; unlike flock(2)'s, it can be looked at without being taken.
 //
 // The map:  0 magic (8)  8 boot (8)  16 chunks (8)  24 mtime seconds (8)  32 nanoseconds (8)  40 bits
 
@@ -55,6 +57,8 @@ class PartialFile {
  private:
   PartialFile(std::filesystem::path path, Fd file, Fd map, size_t chunks);
   bool believable() const;
+  bool being_written() const;
+  bool untouched() const;
   void write_run(std::span<const Piece> run);
   void note_time();
 

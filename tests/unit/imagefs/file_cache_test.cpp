@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/imagefs/file_cache.h"
 
+#include <atomic>
+#include <thread>
+
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -149,6 +152,21 @@ TEST_CASE("a partial file") {
     writer.reset();
     REQUIRE(reader->lock());
     CHECK_FALSE(reader->has(1));
+  }
+  SUBCASE("is believed while it is being written") {
+    std::atomic<bool> ended = false;
+    const std::jthread writing([&] {
+      for (int i = 0; i < 300; ++i) writer->write(std::vector<PartialFile::Piece>{{2, 2 * chunk, bytes}});
+      ended = true;
+    });
+    size_t reads = 0, doubted = 0;
+    while (!ended) {
+      REQUIRE(reader->read(chunk, back, &untouched));
+      ++reads;
+      doubted += untouched ? 0 : 1;
+    }
+    CHECK(reads > 0);
+    CHECK(doubted == 0);
   }
   SUBCASE("takes neighbours at once") {
     const Bytes first = filled(chunk, 'a');
