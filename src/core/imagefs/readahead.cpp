@@ -11,13 +11,7 @@
 
 namespace coldstart {
 
-namespace {
-
-constexpr int readahead_kib = 1024;
-
-}  // namespace
-
-void raise_readahead(const std::filesystem::path& folder) {
+void set_readahead(const std::filesystem::path& folder, unsigned kib) {
   struct stat status {};
   if (::stat(folder.c_str(), &status) != 0) {
     log::debug("{}", Error::sys("cannot look at the mount " + folder.string()).what());
@@ -26,7 +20,7 @@ void raise_readahead(const std::filesystem::path& folder) {
   const std::string file = "/sys/class/bdi/" + std::to_string(major(status.st_dev)) + ":" +
                            std::to_string(minor(status.st_dev)) + "/read_ahead_kb";
   std::ofstream out(file);
-  if (!(out << readahead_kib << std::flush)) log::debug("cannot raise the readahead in {}", file);
+  if (!(out << kib << std::flush)) log::debug("cannot set the readahead in {}", file);
 }
 
 }  // namespace coldstart

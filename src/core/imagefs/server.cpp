@@ -63,6 +63,11 @@ class ChunkLoader {
   ReaderActivity& readers_;
 };
 
+/// KiB. Large files are cut into larger chunks than the kernel's 128.
+constexpr unsigned guessed_readahead = 1024;
+/// KiB, where all that is wanted is on its way: what lies around a page is often in a chunk that is not.
+constexpr unsigned known_readahead = 16;
+
 /// The image is not here, or not all of it: a few of its chunks tell.
 bool is_far(Store& store, const ImageReader& image) {
   constexpr size_t sample = 16;
@@ -212,7 +217,8 @@ void serve_image(int fuse_fd, Store& store, const ImageReader& image, const Serv
   Crew crew(session);
   crew.start(options.threads);
   // A trace should name what was asked for, and not much beside; for a start that has one see above.
-  if (!recorder && trace.empty()) raise_readahead(options.folder);
+  if (!recorder && trace.empty()) set_readahead(options.folder, guessed_readahead);
+  if (far && !trace.empty()) set_readahead(options.folder, known_readahead);
   if (wait_for(crew.ended_fd(), options.stop_fd) && options.gone) options.gone();
 }
 

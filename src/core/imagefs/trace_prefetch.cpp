@@ -22,6 +22,7 @@ TracePrefetch::TracePrefetch(const ImageReader& image, Store& store, Filler& fil
       trace_(std::move(trace)),
       from_afar_(store.origin() != nullptr) {
   if (trace_.empty()) return;
+  if (from_afar_) store_.origin()->announce(digests(trace_));
   bringing_ = from_afar_ ? batches : 0;
   for (unsigned i = 0; i < bringing_; ++i) threads_.emplace_back([this] { bring(); });
   for (unsigned i = 0; i < default_jobs(); ++i) threads_.emplace_back([this] { fill(); });
@@ -41,6 +42,14 @@ std::span<const ExtentRecord> TracePrefetch::extents(const TraceRange& range) co
   return image_.extents(image_.inode(range.inode)).subspan(range.first, range.count);
 }
 
+std::vector<Digest> TracePrefetch::digests(Batch batch) const {
+  std::vector<Digest> result;
+  for (const TraceRange& range : batch)
+    for (const ExtentRecord& extent : extents(range))
+      result.push_back(ImageReader::digest(image_.chunks()[extent.chunk]));
+  return result;
+}
+
 /// Empty: there is no more, or it is time to end.
 TracePrefetch::Batch TracePrefetch::next_locked() {
   const size_t first = next_;
@@ -54,12 +63,8 @@ void TracePrefetch::bring() {
   std::unique_lock lock(mutex_);
   for (Batch batch = next_locked(); !batch.empty(); batch = next_locked()) {
     lock.unlock();
-    std::vector<Digest> digests;
-    for (const TraceRange& range : batch)
-      for (const ExtentRecord& extent : extents(range))
-        digests.push_back(ImageReader::digest(image_.chunks()[extent.chunk]));
     try {
-      store_.prefetch(digests);
+      store_.prefetch(digests(batch));
     } catch (const std::exception& e) {
       log::warn("cannot fetch ahead: {}", e.what());  // who reads it asks again
     }

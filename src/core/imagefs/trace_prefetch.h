@@ -34,6 +34,7 @@ class TracePrefetch {
   Batch next_locked();
   Batch next_to_fill();
   std::span<const ExtentRecord> extents(const TraceRange& range) const;
+  std::vector<Digest> digests(Batch batch) const;
 
   const ImageReader& image_;
   Store& store_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/pipeline/files_ahead.h"
 
+#include <algorithm>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -18,6 +20,12 @@ Fd open_regular(int image, const std::string& path) {
   Fd fd = open_inside(image, path, O_RDONLY | O_NONBLOCK);
   struct stat st {};
   return fd && ::fstat(fd.get(), &st) == 0 && S_ISREG(st.st_mode) ? std::move(fd) : Fd();
+}
+
+void read_ahead(int file, uint64_t offset, uint64_t bytes) {
+  constexpr uint64_t step = uint64_t{128} << 10;  // the kernel does not take more at once
+  for (const uint64_t end = offset + bytes; offset < end; offset += step)
+    ::readahead(file, static_cast<off64_t>(offset), std::min(step, end - offset));
 }
 
 }  // namespace
@@ -62,8 +70,7 @@ void FilesAhead::read_for_criu(int image, const std::vector<MappedFile>& files) 
     if (stop_) return;
     const Fd fd = open_regular(image, file.path);
     if (!fd) continue;
-    for (const FileRange& range : file.wanted)
-      ::readahead(fd.get(), static_cast<off64_t>(range.offset), range.bytes);
+    for (const FileRange& range : file.wanted) read_ahead(fd.get(), range.offset, range.bytes);
   }
 }
 
@@ -74,7 +81,7 @@ void FilesAhead::read_then(int image) const {
     if (stop_) return;
     if (path == nullptr || *path != line.path) fd = open_regular(image, line.path);
     path = &line.path;
-    if (fd) ::readahead(fd.get(), static_cast<off64_t>(line.offset), line.length);
+    if (fd) read_ahead(fd.get(), line.offset, line.length);
   }
 }
 

@@ -92,11 +92,13 @@ bool has_its_own(pid_t pid, const std::string& path) {
   return ::stat(path.c_str(), &ours) != 0 || theirs.st_dev != ours.st_dev;
 }
 
-std::string trace_of(const std::vector<MappedFile>& files) {
+/// What CRIU waits for comes first.
+std::string trace_of(const std::vector<MappedFile>& for_criu, const std::vector<MappedFile>& in_memory) {
   std::string text(trace_text_header);
-  for (const MappedFile& file : files)
-    for (const FileRange& range : file.wanted)
-      text += trace_line(range.offset, range.bytes, std::string_view(file.path).substr(1));
+  for (const auto* files : {&for_criu, &in_memory})
+    for (const MappedFile& file : *files)
+      for (const FileRange& range : file.wanted)
+        text += trace_line(range.offset, range.bytes, std::string_view(file.path).substr(1));
   return text;
 }
 
@@ -165,9 +167,10 @@ class Taking {
     PackWriter writer(store_, memory_packs, op_);
     const MemoryMap map = memory.pack(writer, op_, weights_);
     manifest_.memory = put_memory_map(writer, map);
+    if (manifest_.image)
+      manifest_.trace = writer.put_now(to_bytes(trace_of(mapped_files(files_), in_memory_)));
     memory.reduce_images();
     manifest_.criu = pack(files_);
-    if (manifest_.image) manifest_.trace = writer.put_now(to_bytes(trace_of(in_memory_)));
     const Digest digest = writer.put_now(to_bytes(manifest_.to_json()));
     writer.finish();
     store_->set_ref(RefKind::snapshot, reference, digest);

@@ -33,6 +33,7 @@ class StoreOrigins final : public ChunkOrigin {
   std::optional<uint64_t> stored_size(const Digest& digest) override;
   std::shared_ptr<const OriginFrame> frame(const Digest& digest, bool* came) override;
   void prefetch(std::span<const Digest> digests) override;
+  void announce(std::span<const Digest> digests) override;
   Brought brought() const override { return {shared_.brought_chunks, shared_.brought_bytes}; }
   uint64_t collect(const std::function<bool(const Digest&)>& live, bool dry_run) override;
 
@@ -45,6 +46,7 @@ class StoreOrigins final : public ChunkOrigin {
   std::shared_ptr<const Origins> known();
   void rescan();
   std::vector<Place> find(const Digest& digest);
+  std::map<std::shared_ptr<Origin>, std::vector<uint32_t>> frames_of(std::span<const Digest> digests);
   void add_needed(const Origin& origin, std::set<Digest>& blobs);
 
   Store& store_;
@@ -119,12 +121,22 @@ std::shared_ptr<const OriginFrame> StoreOrigins::frame(const Digest& digest, boo
   return nullptr;
 }
 
-void StoreOrigins::prefetch(std::span<const Digest> digests) {
-  std::map<std::shared_ptr<Origin>, std::vector<uint32_t>> wanted;
+/// The frames with these chunks, of the first origin that has each.
+std::map<std::shared_ptr<Origin>, std::vector<uint32_t>> StoreOrigins::frames_of(
+    std::span<const Digest> digests) {
+  std::map<std::shared_ptr<Origin>, std::vector<uint32_t>> frames;
   for (const Digest& digest : digests)
     if (const std::vector<Place> places = find(digest); !places.empty())
-      wanted[places.front().origin].push_back(places.front().chunk->frame);
-  for (const auto& [origin, frames] : wanted) origin->fetch(frames, {}, true);
+      frames[places.front().origin].push_back(places.front().chunk->frame);
+  return frames;
+}
+
+void StoreOrigins::prefetch(std::span<const Digest> digests) {
+  for (const auto& [origin, frames] : frames_of(digests)) origin->fetch(frames, {}, true);
+}
+
+void StoreOrigins::announce(std::span<const Digest> digests) {
+  for (const auto& [origin, frames] : frames_of(digests)) origin->announce(frames);
 }
 
 /// A fetched pack is worth keeping while a chunk in it is in no pack of the store.

@@ -90,6 +90,7 @@ Origin::Origin(OriginRecord record, OriginShared& shared)
   std::iota(by_place_.begin(), by_place_.end(), 0);
   std::sort(by_place_.begin(), by_place_.end(), [&](uint32_t a, uint32_t b) { return is_before(a, b); });
   windows_.resize(packs_.size());
+  announced_.resize(index_.frames().size());
 }
 
 bool Origin::is_before(uint32_t a, uint32_t b) const {
@@ -169,6 +170,7 @@ void Origin::read_ahead(uint32_t number) {
   uint64_t size = first_window;
   {
     const std::lock_guard lock(mutex_);
+    if (announced_[number]) return;
     Window& window = windows_[frame.pack];
     if (frame.offset >= window.start && frame.offset < window.end) {
       if (frame.offset < window.end - window.size / 2) return;
@@ -200,6 +202,11 @@ void Origin::read_ahead(uint32_t number) {
         log::debug("reading ahead failed: {}", e.what());  // who reads it is told
       }
     });
+}
+
+void Origin::announce(const std::vector<uint32_t>& numbers) {
+  const std::lock_guard lock(mutex_);
+  for (const uint32_t number : numbers) announced_[number] = true;
 }
 
 FrameTable::Frame Origin::frame(uint32_t number, bool* came) {

@@ -96,6 +96,8 @@ class Origin : public std::enable_shared_from_this<Origin> {
   /// `quiet`: goes on after a failure, and does not tell; else the first one is thrown.
   using Each = std::function<void(uint32_t number, ByteSpan stored, const OriginFrame&)>;
   void fetch(const std::vector<uint32_t>& numbers, const Each& each, bool quiet);
+  /// These will be fetched: frame() brings nothing beside them.
+  void announce(const std::vector<uint32_t>& numbers);
 
  private:
   struct Run;
@@ -124,6 +126,7 @@ class Origin : public std::enable_shared_from_this<Origin> {
   std::mutex mutex_;  // guards all below
   std::shared_ptr<ObjectStore> objects_;
   std::vector<Window> windows_;  // by pack
+  std::vector<bool> announced_;  // by frame
 };
 
 }  // namespace coldstart

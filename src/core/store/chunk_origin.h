@@ -45,6 +45,9 @@ class ChunkOrigin {
   /// Brings these near, so that frame() will not have to wait: neighbours in one request, several requests at
   /// once. Returns when all that could be had is here. What could not be had is not told: frame() will tell.
   virtual void prefetch(std::span<const Digest> digests) = 0;
+  /// Says that all of these are going to be prefetched, so that who reads one of them earlier has nothing
+  /// brought beside it on a guess.
+  virtual void announce(std::span<const Digest> digests) = 0;
 
   /// What this object has brought from far away so far, asked for or ahead of that; as content, which is more
   /// than what went over the wire.

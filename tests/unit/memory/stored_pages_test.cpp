@@ -163,6 +163,7 @@ class Afar final : public ChunkOrigin {
     near.insert(digest);
     return frames.at(digest);
   }
+  void announce(std::span<const Digest>) override {}
   void prefetch(std::span<const Digest> digests) override {
     near.insert(digests.begin(), digests.end());
     if (fetched) std::exchange(fetched, nullptr)();

@@ -36,6 +36,7 @@ class Elsewhere final : public ChunkOrigin {
     if (came != nullptr) *came = true;
     return frames.at(digest);
   }
+  void announce(std::span<const Digest>) override {}
   void prefetch(std::span<const Digest> digests) override {
     prefetched.assign(digests.begin(), digests.end());
   }
