@@ -16,6 +16,8 @@ warm() {
   service=$(jq .pid "$TMP/.pool")
   at_exit end_pool
 }
+# Nobody may have waited for it yet.
+service_has_ended() { [[ $(ps -o stat= -p "$service") == @(|Z*) ]]; }
 end_pool() { coldstart pool stop --all >/dev/null 2>&1; }
 # pool_says KEY: one field of the status
 pool_says() { coldstart --json pool status | jq -r ".$1"; }

@@ -11,7 +11,7 @@ for level in frozen slot frozen; do
   warm --level "$level" --min 2 --max 2
   wait_for 60 is idle 2
   assert_status 0 coldstart pool stop
-  ! kill -0 "$service" 2>/dev/null || fail "the service still runs"
+  service_has_ended || fail "the service still runs"
   assert_eq "$(coldstart --json ps | jq length)" 0 "replicas of a stopped pool"
 done
 
@@ -28,7 +28,7 @@ for i in 1 2 3; do
   wait "${stops[i - 1]}" || status=$?
   [[ $status -eq 0 ]] || assert_contains "$(<"$TMP/stop.$i")" "no pool"
 done
-! kill -0 "$service" 2>/dev/null || fail "the service still runs"
+service_has_ended || fail "the service still runs"
 
 # who does not want to wait goes, and the pool ends all the same
 warm --min 1 --max 1
