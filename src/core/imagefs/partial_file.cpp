@@ -152,14 +152,17 @@ bool PartialFile::lock() {
   struct stat status {};
   check(::fstat(map_.get(), &status), "cannot look at " + path_.string() + ".map");
   if (status.st_nlink == 0) return false;  // sealed or dropped since it was opened
-  if (believable()) return true;
+  if (!believable()) forget_all();
+  return true;
+}
+
+void PartialFile::forget_all() {
   header_->magic = 0;
   for (size_t i = 0; i < (chunks_ + 63) / 64; ++i) header_->bits[i] = 0;
   header_->boot = boot_number();
   header_->chunks = chunks_;
   note_time();
   header_->magic = map_magic;
-  return true;
 }
 
 void PartialFile::note_time() {
@@ -170,6 +173,7 @@ void PartialFile::note_time() {
 }
 
 void PartialFile::write(std::span<const Piece> pieces) {
+  if (!believable()) forget_all();  // or what others did to it would go unnoticed from now on
   while (!pieces.empty()) {
     size_t count = 1;
     while (count < pieces.size() && count < most_pieces &&

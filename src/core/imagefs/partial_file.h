@@ -46,7 +46,8 @@ class PartialFile {
     ByteSpan bytes;
   };
   /// Adds chunks, verified by the caller. Those without a gap between them are written at once: what is
-  /// written together lies together in the page cache, and is mapped faster. Throws Error.
+  /// written together lies together in the page cache, and is mapped faster. Forgets all that is there if it
+  /// cannot be believed. Throws Error.
   void write(std::span<const Piece> pieces);
   /// Forgets a chunk that turned out to be wrong.
   void forget(size_t chunk);
@@ -59,6 +60,7 @@ class PartialFile {
   bool believable() const;
   bool being_written() const;
   bool untouched() const;
+  void forget_all();
   void write_run(std::span<const Piece> run);
   void note_time();
 

@@ -153,6 +153,15 @@ TEST_CASE("a partial file") {
     REQUIRE(reader->lock());
     CHECK_FALSE(reader->has(1));
   }
+  SUBCASE("is not believed either once its writer goes on") {
+    pwrite_full(writer->fd(), as_bytes("x"), chunk);
+    writer->write(std::vector<PartialFile::Piece>{{2, 2 * chunk, bytes}});
+    CHECK_FALSE(reader->has(1));
+    REQUIRE(reader->has(2));
+    REQUIRE(reader->read(2 * chunk, back, &untouched));
+    CHECK(untouched);
+    CHECK(back == bytes);
+  }
   SUBCASE("is believed while it is being written") {
     std::atomic<bool> ended = false;
     const std::jthread writing([&] {
