@@ -35,8 +35,8 @@ struct SnapshotManifest {
   std::map<std::string, Digest> trees;  ///< by mount point inside: "/" is what was written over the image
   std::optional<Digest> image;          ///< the image below; absent: `rootfs`
   std::string rootfs;                   ///< --rootfs as given; empty with no image: the host's own root
-  /// A chunk: what the processes had in memory of the image's files, as the text of an access trace
-  /// (core/image/trace.h); absent without an image.
+  /// A chunk: what CRIU will read of the image's files, then what the processes had in memory of them, as the
+  /// text of an access trace (core/image/trace.h); absent without an image.
   std::optional<Digest> trace;
   std::vector<std::string> binds;  ///< mount points inside that came from the host: wanted again at restore
 

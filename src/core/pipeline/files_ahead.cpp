@@ -23,7 +23,7 @@ Fd open_regular(int image, const std::string& path) {
 }
 
 void read_ahead(int file, uint64_t offset, uint64_t bytes) {
-  constexpr uint64_t step = uint64_t{128} << 10;  // the kernel does not take more at once
+  constexpr uint64_t step = uint64_t{128} << 10;  // of more at once, the kernel may leave out the rest
   for (const uint64_t end = offset + bytes; offset < end; offset += step)
     ::readahead(file, static_cast<off64_t>(offset), std::min(step, end - offset));
 }
