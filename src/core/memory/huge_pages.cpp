@@ -25,8 +25,10 @@ using Range = std::pair<uint64_t, uint64_t>;
 constexpr int madvise_collapse = 25;  // MADV_COLLAPSE, of Linux 6.1 and newer
 constexpr size_t most_at_once = 256;
 constexpr uint64_t least_mapped_huge = uint64_t{64} << 20;
-// Of a mapping, that turn out not to be huge: then the others are not either.
-constexpr unsigned most_in_vain = 4;
+// Of a mapping, that turn out not to be huge, one after the other: then the rest is taken for no different.
+constexpr unsigned most_in_vain = 32;
+// Each may take a millisecond, and where the kernel has no huge pages at all, all of them fail.
+constexpr unsigned most_failures_in_a_row = 256;
 
 /// The huge pages of a mapping that are whole, and `wanted`, next to each other ones as one range of
 /// addresses.
@@ -76,7 +78,18 @@ class Window {
   Window& operator=(const Window&) = delete;
   ~Window() { ::munmap(room_, size_ + huge_page_bytes); }
 
-  bool collapse() const { return ::madvise(at_, size_, madvise_collapse) == 0; }
+  /// One by one, as the kernel ends where it finds no room, though it may find it for the next: it makes some
+  /// as it looks. Returns how many failed.
+  uint64_t collapse() const {
+    uint64_t failed = 0;
+    unsigned in_a_row = 0;
+    for (uint64_t at = 0; at < size_ && in_a_row < most_failures_in_a_row; at += huge_page_bytes) {
+      const bool works = ::madvise(at_ + at, huge_page_bytes, madvise_collapse) == 0;
+      if (!works && failed++ == 0) log::debug("{}", Error::sys("no huge page for the shared copy").what());
+      in_a_row = works ? 0 : in_a_row + 1;
+    }
+    return failed;
+  }
 
  private:
   const size_t size_;
@@ -132,7 +145,7 @@ std::vector<Piece> map_huge(pid_t pid, const SharedProcess& shared, const PageSo
         const bool works = target.is_mapped(at + huge_page_bytes / 2);
         if (works) mapped.push_back({at, count * huge_page_bytes, at});
         at_once = works ? most_at_once : 1;
-        in_vain += works ? 0 : 1;
+        in_vain = works ? 0 : in_vain + 1;
         at += count * huge_page_bytes;
       }
     }
@@ -148,11 +161,10 @@ void make_huge(SharedPages& shared, const SnapshotPages& snapshot) {
     const auto begin = [&](uint64_t at) {
       return shared.fill(m, at, page_size, *source, scratch, true) == SharedPages::Filled::present;
     };
-    for (const Range& range : whole_ranges(m, *source, begin))
-      if (!Window(shared.file(), m, range).collapse()) {
-        log::debug("{}", Error::sys("no huge pages for the shared copy").what());
-        return;
-      }
+    for (const Range& range : whole_ranges(m, *source, begin)) {
+      const Window window(shared.file(), m, range);
+      if (window.collapse() > 0) window.collapse();
+    }
   }
 }
 

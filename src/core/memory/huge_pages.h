@@ -24,8 +24,8 @@
 namespace coldstart {
 
 /// Makes what is whole of the copy huge: best before it is filled, as then nothing has to be moved. What the
-/// kernel does not make huge stays as it is. May take seconds. Meant for a copy that nobody maps yet.
-/// Throws what the snapshot throws.
+/// kernel has no huge page for, even when asked twice, stays as it is. May take seconds. Meant for a copy
+/// that nobody maps yet. Throws what the snapshot throws.
 void make_huge(SharedPages& shared, const SnapshotPages& snapshot);
 
 /// Maps what is huge of the copy into a process, until `until`; gives what was mapped, by its addresses,

@@ -162,25 +162,11 @@ class Taking {
   }
 
   SnapshotResult publish(const RefName& reference, StageTime& time) {
-    fs::remove(files_ / "stats-dump");  // says how long the dump took: the same dump twice would differ
-    MemoryPacker memory(files_, images_.processes);
-    PackWriter writer(store_, memory_packs, op_);
-    const MemoryMap map = memory.pack(writer, op_, weights_);
-    manifest_.memory = put_memory_map(writer, map);
-    if (manifest_.image)
-      manifest_.trace = writer.put_now(to_bytes(trace_of(mapped_files(files_), in_memory_)));
-    memory.reduce_images();
-    manifest_.criu = pack(files_);
-    const Digest digest = writer.put_now(to_bytes(manifest_.to_json()));
-    writer.finish();
-    store_->set_ref(RefKind::snapshot, reference, digest);
-    new_bytes_ += writer.new_stored_bytes();
-    add_stored(map, digest);
-    keep_for_restores(memory, map);
-    keep_in_memory(digest);
-    time.bytes = new_bytes_;
-    return {digest,        manifest_.processes, manifest_.memory_bytes,
-            stored_bytes_, new_bytes_,          memory.weights_bytes()};
+    const SnapshotResult result = store_dump(reference);
+    memory_folder_.reset();  // the room that the shared copy takes
+    keep_in_memory(result.digest);
+    time.bytes = result.new_bytes;
+    return result;
   }
 
  private:
@@ -275,6 +261,26 @@ class Taking {
       manifest_.trees["/dev/shm"] = pack(fmt::format("/proc/{}/root/dev/shm", subject_.pid));
   }
 
+  SnapshotResult store_dump(const RefName& reference) {
+    fs::remove(files_ / "stats-dump");  // says how long the dump took: the same dump twice would differ
+    MemoryPacker memory(files_, images_.processes);
+    PackWriter writer(store_, memory_packs, op_);
+    const MemoryMap map = memory.pack(writer, op_, weights_);
+    manifest_.memory = put_memory_map(writer, map);
+    if (manifest_.image)
+      manifest_.trace = writer.put_now(to_bytes(trace_of(mapped_files(files_), in_memory_)));
+    memory.reduce_images();
+    manifest_.criu = pack(files_);
+    const Digest digest = writer.put_now(to_bytes(manifest_.to_json()));
+    writer.finish();
+    store_->set_ref(RefKind::snapshot, reference, digest);
+    new_bytes_ += writer.new_stored_bytes();
+    add_stored(map, digest);
+    keep_for_restores(memory, map);
+    return {digest,        manifest_.processes, manifest_.memory_bytes,
+            stored_bytes_, new_bytes_,          memory.weights_bytes()};
+  }
+
   Digest pack(const fs::path& folder) {
     BuildOptions options;
     options.pack.level = tree_level;
@@ -338,7 +344,7 @@ class Taking {
   const SnapshotEnding& ending_;
   Operation& op_;
   const Store::Scratch scratch_;
-  const std::optional<MemoryFolder> memory_folder_;
+  std::optional<MemoryFolder> memory_folder_;
   const fs::path files_;  // CRIU's
   ImagesSummary images_;
   std::vector<MappedFile> in_memory_;
