@@ -43,8 +43,10 @@ AddressSpace::AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, Fill
       counters_(counters),
       scratch_(neighbourhood) {
   const auto ours = [&](const Piece& p) { return !shared_ || shared_->find(p.image) == nullptr; };
-  for (const Piece& piece : source_->pieces())
-    if (ours(piece)) map_.pending.add(piece);
+  for (const Piece& piece : source_->pieces()) {
+    (ours(piece) ? map_.pending : later_.pending).add(piece);
+    if (!ours(piece)) later_.shared.add(piece);
+  }
   for (const Piece& mapping : source_->mappings())
     if (ours(mapping)) map_.add_mapping(mapping);
 }
@@ -60,21 +62,19 @@ AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
 
 void AddressSpace::share(pid_t pid, std::chrono::steady_clock::time_point until) {
   if (!shared_) return;
-  const std::vector<Piece> mapped = pid > 0 ? map_huge(pid, *shared_, *source_, until) : std::vector<Piece>();
+  if (pid > 0)
+    for (const Piece& piece : map_huge(pid, *shared_, *source_, until))
+      later_.pending.drop(piece.start, piece.end());
+  const uint64_t mapped_pages = (later_.shared.bytes() - later_.pending.bytes()) / page_size;
+  counters_.pushed_pages += mapped_pages;
+  counters_.shared_pages += mapped_pages;
   const std::lock_guard lock(mutex_);
   for (const SharedMapping& m : shared_->mappings()) {
     userfault_.share(m.start, m.end - m.start);
     map_.add_mapping({m.start, m.end - m.start, m.start});
   }
-  for (const Piece& piece : source_->pieces()) {
-    if (shared_->find(piece.image) == nullptr) continue;
-    map_.pending.add(piece);
-    map_.shared.add(piece);
-  }
-  const uint64_t before = map_.pending.bytes();
-  for (const Piece& piece : mapped) map_.pending.drop(piece.start, piece.end());
-  counters_.pushed_pages += (before - map_.pending.bytes()) / page_size;
-  counters_.shared_pages += (before - map_.pending.bytes()) / page_size;
+  map_.shared.add(std::move(later_.shared));
+  map_.pending.add(std::move(later_.pending));
 }
 
 void AddressSpace::apply(const uffd_msg& message, Batch& batch) {

@@ -139,6 +139,11 @@ class AddressSpace {
   FillCounters& counters_;
   Bytes scratch_;  // of serve()
 
+  struct {
+    PendingPages pending;
+    PendingPages shared;
+  } later_;  // what share() adds to map_, put together while CRIU is still at work
+
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable no_fillers_;
   std::condition_variable not_reading_;

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <functional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -15,6 +17,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/base/workers.h"
 
 namespace coldstart {
 
@@ -23,7 +26,8 @@ namespace {
 using Range = std::pair<uint64_t, uint64_t>;
 
 constexpr int madvise_collapse = 25;  // MADV_COLLAPSE, of Linux 6.1 and newer
-constexpr size_t most_at_once = 256;
+constexpr size_t most_at_once = 64;
+constexpr size_t most_threads = 4;
 constexpr uint64_t least_mapped_huge = uint64_t{64} << 20;
 // Of a mapping, that turn out not to be huge, one after the other: then the rest is taken for no different.
 constexpr unsigned most_in_vain = 32;
@@ -97,12 +101,57 @@ class Window {
   std::byte* at_ = nullptr;
 };
 
-/// The memory of a process that is to be mapped by huge pages.
-class Target {
+/// Neighbours of a mapping, as many as are touched at once.
+struct Stretch {
+  uint64_t start;
+  uint64_t end;
+  size_t mapping;
+};
+
+/// Maps huge pages into a process from outside, with several threads: what takes its time is memory that is
+/// in no cache, a byte of each page and what the kernel knows about the page.
+class HugeMapper {
  public:
-  explicit Target(pid_t pid)
+  HugeMapper(pid_t pid, std::vector<Stretch> stretches, size_t mappings,
+             std::chrono::steady_clock::time_point until)
       : pid_(pid),
-        pagemap_(::open(("/proc/" + std::to_string(pid) + "/pagemap").c_str(), O_RDONLY | O_CLOEXEC)) {}
+        pagemap_(::open(("/proc/" + std::to_string(pid) + "/pagemap").c_str(), O_RDONLY | O_CLOEXEC)),
+        until_(until),
+        stretches_(std::move(stretches)),
+        mapped_(stretches_.size()),
+        in_vain_(mappings) {}
+
+  std::vector<Piece> run() {
+    {
+      std::vector<std::jthread> helpers;
+      const size_t threads = std::min<size_t>({default_jobs(), most_threads, stretches_.size() / 2});
+      for (size_t i = 1; i < threads; ++i) helpers.emplace_back([this] { work(); });
+      work();
+    }
+    std::erase_if(mapped_, [](const Piece& piece) { return piece.size == 0; });
+    return std::move(mapped_);
+  }
+
+ private:
+  void work() {
+    for (size_t i; (i = next_++) < stretches_.size();) mapped_[i] = map(stretches_[i]);
+  }
+
+  /// Around a fault the kernel maps small pages as well, but none so far away as the middle of a huge one.
+  /// The first huge page stands for those behind it: should one of them be none, its pages will be asked for.
+  Piece map(const Stretch& stretch) {
+    std::atomic<unsigned>& in_vain = in_vain_[stretch.mapping];
+    for (uint64_t at = stretch.start; at < stretch.end; at += huge_page_bytes) {
+      if (in_vain >= most_in_vain || std::chrono::steady_clock::now() >= until_ || !touch(at, 1)) return {};
+      if (is_mapped(at + huge_page_bytes / 2)) {
+        in_vain = 0;
+        const uint64_t more = (stretch.end - at) / huge_page_bytes - 1;
+        return {at, (touch(at + huge_page_bytes, more) ? more + 1 : 1) * huge_page_bytes, at};
+      }
+      ++in_vain;
+    }
+    return {};
+  }
 
   /// Reads a byte of each of `count` huge pages from `address` on; false if one cannot be read.
   bool touch(uint64_t address, size_t count) const {
@@ -119,38 +168,30 @@ class Target {
     return ::pread(pagemap_.get(), &entry, sizeof entry, at) == sizeof entry && (entry & is_present) != 0;
   }
 
- private:
   const pid_t pid_;
   const Fd pagemap_;
+  const std::chrono::steady_clock::time_point until_;
+  const std::vector<Stretch> stretches_;
+  std::vector<Piece> mapped_;                   // of each stretch, by the thread that took it
+  std::vector<std::atomic<unsigned>> in_vain_;  // of each mapping
+  std::atomic<size_t> next_{0};
 };
 
 }  // namespace
 
 std::vector<Piece> map_huge(pid_t pid, const SharedProcess& shared, const PageSource& source,
                             std::chrono::steady_clock::time_point until) {
-  std::vector<Piece> mapped;
-  const Target target(pid);
-  for (const SharedMapping& m : shared.mappings()) {
+  std::vector<Stretch> stretches;
+  const std::vector<SharedMapping>& mappings = shared.mappings();
+  for (size_t i = 0; i < mappings.size(); ++i) {
+    const SharedMapping& m = mappings[i];
     if (m.end - m.start < least_mapped_huge) continue;
     const auto is_there = [&](uint64_t at) { return shared.pages().has(m, at, huge_page_bytes); };
-    unsigned in_vain = 0;
-    size_t at_once = 1;  // until it is seen to work
-    for (const Range& range : whole_ranges(m, source, is_there)) {
-      for (uint64_t at = range.first; at < range.second && in_vain < most_in_vain;) {
-        if (std::chrono::steady_clock::now() >= until) return mapped;
-        const size_t count = std::min<size_t>(at_once, (range.second - at) / huge_page_bytes);
-        if (!target.touch(at, count)) return mapped;
-        // Around a fault the kernel maps small pages as well, but none so far away. One huge page stands for
-        // all: should another be none, its pages will be asked for.
-        const bool works = target.is_mapped(at + huge_page_bytes / 2);
-        if (works) mapped.push_back({at, count * huge_page_bytes, at});
-        at_once = works ? most_at_once : 1;
-        in_vain = works ? 0 : in_vain + 1;
-        at += count * huge_page_bytes;
-      }
-    }
+    for (const Range& range : whole_ranges(m, source, is_there))
+      for (uint64_t at = range.first; at < range.second; at += most_at_once * huge_page_bytes)
+        stretches.push_back({at, std::min(range.second, at + most_at_once * huge_page_bytes), i});
   }
-  return mapped;
+  return HugeMapper(pid, std::move(stretches), mappings.size(), until).run();
 }
 
 void make_huge(SharedPages& shared, const SnapshotPages& snapshot) {

@@ -249,8 +249,8 @@ void PageServer::share_when_told(int control) {
     const std::lock_guard lock(mutex_);
     shares_ = true;
   }
-  work_.notify_all();
   write_full(control, as_bytes("+"));
+  work_.notify_all();
 }
 
 /// Lets go of address spaces whose processes have ended, of which the kernel says nothing.

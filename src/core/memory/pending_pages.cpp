@@ -13,6 +13,12 @@ void PendingPages::add(const Piece& piece) {
   bytes_ += piece.size;
 }
 
+void PendingPages::add(PendingPages&& more) {
+  if (more.pieces_.size() > pieces_.size()) std::swap(*this, more);
+  pieces_.merge(more.pieces_);
+  bytes_ += more.bytes_;
+}
+
 PendingPages::Map::const_iterator PendingPages::at_or_before(uint64_t address) const {
   auto it = pieces_.upper_bound(address);
   return it == pieces_.begin() ? pieces_.end() : std::prev(it);
