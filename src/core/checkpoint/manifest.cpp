@@ -123,6 +123,9 @@ SnapshotManifest read_snapshot_manifest(Store& store, const Digest& snapshot) {
 
 namespace {
 
+/// What the processes had written is needed before they run: up to this much comes with the metadata.
+constexpr uint64_t little_written = uint64_t{1} << 20;
+
 /// All trees of a snapshot after their manifests: CRIU's files, which every restore reads first, whole, the
 /// others by `walk_tree`.
 template <class WalkTree>
@@ -143,13 +146,20 @@ void walk_trees(Store& store, const SnapshotManifest& manifest, std::vector<Dige
 
 void walk_snapshot(Store& store, const Digest& snapshot, std::vector<Digest>& out) {
   const SnapshotManifest manifest = read_snapshot_manifest(store, snapshot);
-  walk_trees(store, manifest, out, walk_image);
+  const Bytes used = manifest.trace ? store.read(*manifest.trace) : Bytes();
+  walk_trees(store, manifest, out, [&](Store& from, const Digest& tree, std::vector<Digest>& digests) {
+    walk_image_in_use(from, tree, tree == manifest.image ? as_text(used) : std::string_view(), digests);
+  });
   walk_memory(store, manifest.memory, out);
 }
 
 void walk_snapshot_metadata(Store& store, const Digest& snapshot, std::vector<Digest>& out) {
   const SnapshotManifest manifest = read_snapshot_manifest(store, snapshot);
-  walk_trees(store, manifest, out, walk_image_metadata);
+  walk_trees(store, manifest, out, [&](Store& from, const Digest& tree, std::vector<Digest>& digests) {
+    const bool wanted_at_once =
+        tree != manifest.image && read_image_manifest(from, tree).bytes <= little_written;
+    (wanted_at_once ? walk_image : walk_image_metadata)(from, tree, digests);
+  });
   out.insert(out.end(), manifest.memory.chunks.begin(), manifest.memory.chunks.end());
 }
 

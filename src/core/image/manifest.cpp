@@ -112,6 +112,10 @@ AccessTrace trace_for_order(Store& store, const ImageManifest& manifest, const I
 }  // namespace
 
 void walk_image(Store& store, const Digest& image, std::vector<Digest>& out) {
+  walk_image_in_use(store, image, {}, out);
+}
+
+void walk_image_in_use(Store& store, const Digest& image, std::string_view used, std::vector<Digest>& out) {
   const ImageManifest manifest = read_image_manifest(store, image);
   out.insert(out.end(), manifest.blob_chunks.begin(), manifest.blob_chunks.end());
   if (manifest.trace) out.push_back(*manifest.trace);
@@ -122,10 +126,12 @@ void walk_image(Store& store, const Digest& image, std::vector<Digest>& out) {
     if (!named[chunk]) out.push_back(ImageReader::digest(reader.chunks()[chunk]));
     named[chunk] = true;
   };
-  for (const TraceRange& range : trace_for_order(store, manifest, reader))
-    for (const ExtentRecord& extent :
-         reader.extents(reader.inode(range.inode)).subspan(range.first, range.count))
-      name(extent.chunk);
+  const AccessTrace use = used.empty() ? AccessTrace() : parse_trace(used, reader, "what uses the image");
+  for (const AccessTrace& trace : {use, trace_for_order(store, manifest, reader)})
+    for (const TraceRange& range : trace)
+      for (const ExtentRecord& extent :
+           reader.extents(reader.inode(range.inode)).subspan(range.first, range.count))
+        name(extent.chunk);
   for (uint32_t chunk = 0; chunk < reader.chunks().size(); ++chunk) name(chunk);
 }
 

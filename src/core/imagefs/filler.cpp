@@ -245,11 +245,10 @@ void Filler::fill_now(uint32_t inode, uint32_t first, uint32_t count) {
   const InodeRecord& file = image_.inode(inode);
   const Digest content = content_name(image_, file);
   if (cache_.find(content, file.size)) return;
-  const Job job{inode, true};
-  if (content_disk_bytes(image_, file) <= at_once)
-    fill_at_once(job, content);
-  else
-    fill_by_chunk(job, content, first, count, false);
+  // Of a small file all, but what is far only if it was asked for.
+  const bool whole = count == image_.extents(file).size();
+  if (content_disk_bytes(image_, file) > at_once || !fill_at_once({inode, whole}, content))
+    fill_by_chunk({inode, true}, content, first, count, false);
   const std::lock_guard lock(mutex_);
   to_harden_ = true;
 }

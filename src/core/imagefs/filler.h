@@ -51,8 +51,8 @@ class Filler {
 
   /// A file was opened, or read, that is not complete in the cache. Cheap.
   void want(uint32_t inode);
-  /// Brings these extents of a file into the cache now, on the calling thread, from wherever they are; a
-  /// small file whole. Throws Error.
+  /// Brings these extents of a file into the cache now, on the calling thread, from wherever they are; of a
+  /// small file also what is near. Throws Error.
   void fill_now(uint32_t inode, uint32_t first, uint32_t count);
 
  private:

@@ -89,7 +89,7 @@ RemoteRef find_remote_ref(const std::string& url, const RefName& name, std::opti
   const auto objects = open_object_store(place, options);
   std::optional<RemoteManifest> found = find_named(*objects, name, kind);
   if (!found) throw no_such(*objects, name.text(), kind);
-  return {place, std::move(*found)};
+  return {place, std::move(*found), objects};
 }
 
 RemoteRef find_remote_ref(const std::string& url_and_name, std::optional<RefKind> kind,
@@ -117,7 +117,7 @@ RemoteRef find_remote_ref(const std::string& url_and_name, std::optional<RefKind
       break;  // "oci://host" alone is no place
     }
     if (std::optional<RemoteManifest> found = find_named(*objects, *name, kind))
-      return {place, std::move(*found)};
+      return {place, std::move(*found), objects};
     if (!first) first = no_such(*objects, name->text(), kind);
   }
   const auto objects = open_object_store(url, options);
@@ -128,7 +128,8 @@ RemoteRef find_remote_ref(const std::string& url_and_name, std::optional<RefKind
     throw first ? *first : Error(e);
   }
   if (all.size() == 1) {
-    if (auto found = read_manifest(*objects, all[0].first, all[0].second)) return {url, std::move(*found)};
+    if (auto found = read_manifest(*objects, all[0].first, all[0].second))
+      return {url, std::move(*found), objects};
   }
   if (all.empty() && first) throw *first;
   if (all.size() > 1)

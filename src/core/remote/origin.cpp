@@ -21,6 +21,9 @@ constexpr uint64_t largest_request = uint64_t{4} << 20;
 /// MB in a round trip of 20 ms.
 constexpr uint64_t first_window = uint64_t{4} << 20;
 constexpr uint64_t largest_window = uint64_t{8} << 20;
+/// The same where it is known what will be wanted, and this is not: nothing, unless the frame behind is
+/// asked for, too.
+constexpr uint64_t first_window_beside_trace = uint64_t{512} << 10;
 constexpr unsigned connections = 8;
 constexpr size_t queued_requests = 4096;
 
@@ -90,7 +93,6 @@ Origin::Origin(OriginRecord record, OriginShared& shared)
   std::iota(by_place_.begin(), by_place_.end(), 0);
   std::sort(by_place_.begin(), by_place_.end(), [&](uint32_t a, uint32_t b) { return is_before(a, b); });
   windows_.resize(packs_.size());
-  announced_.resize(index_.frames().size());
 }
 
 bool Origin::is_before(uint32_t a, uint32_t b) const {
@@ -170,15 +172,19 @@ void Origin::read_ahead(uint32_t number) {
   uint64_t size = first_window;
   {
     const std::lock_guard lock(mutex_);
-    if (announced_[number]) return;
+    if (announced_.contains(number)) return;
     Window& window = windows_[frame.pack];
     if (frame.offset >= window.start && frame.offset < window.end) {
-      if (frame.offset < window.end - window.size / 2) return;
+      if (frame.offset + window.size / 2 < window.end) return;
       start = window.end;
       size = std::min(2 * window.size, largest_window);
       window.end = start + size;
     } else if (pack_of(number).may_have(frame.offset, frame.stored)) {
       return;  // somebody knew that it would be wanted, and what else will be
+    } else if (!announced_.empty()) {
+      const uint64_t behind = frame.offset + frame.stored;
+      window = {behind, behind + worth_a_request, first_window_beside_trace};
+      return;
     } else {
       window = {start, start + size, size};
     }
@@ -206,7 +212,7 @@ void Origin::read_ahead(uint32_t number) {
 
 void Origin::announce(const std::vector<uint32_t>& numbers) {
   const std::lock_guard lock(mutex_);
-  for (const uint32_t number : numbers) announced_[number] = true;
+  announced_.insert(numbers.begin(), numbers.end());
 }
 
 FrameTable::Frame Origin::frame(uint32_t number, bool* came) {
@@ -271,23 +277,38 @@ void Origin::fetch_run(const Run& run, const Each& each) {
     if (each || (!pack_of(number).may_have(frame.offset, frame.stored) && shared_.frames.claim(key(number))))
       mine.push_back(number);
   }
-  if (mine.empty()) return;
-  const IndexedFrame& first = index_.frames()[mine.front()];
-  const IndexedFrame& last = index_.frames()[mine.back()];
   std::exception_ptr failure;
+  std::exception_ptr unreachable;
+  // What others have brought since the run was planned need not come again.
+  for (size_t first = 0, end = 0; first < mine.size(); first = end) {
+    const auto place = [&](size_t i) { return index_.frames()[mine[i]]; };
+    for (end = first + 1; end < mine.size(); ++end)
+      if (place(end).offset - (place(end - 1).offset + place(end - 1).stored) > worth_a_request) break;
+    const auto neighbours = std::span(mine).subspan(first, end - first);
+    if (auto wrong = fetch_neighbours(neighbours, each, unreachable)) failure = std::move(wrong);
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+/// By one request, unless the remote is `unreachable` already. Gives what failed last.
+std::exception_ptr Origin::fetch_neighbours(std::span<const uint32_t> numbers, const Each& each,
+                                            std::exception_ptr& unreachable) {
+  const IndexedFrame& first = index_.frames()[numbers.front()];
+  const IndexedFrame& last = index_.frames()[numbers.back()];
   Bytes bytes;
   try {
-    bytes = objects().get(blob_key(index_.packs()[first.pack].blob),
-                          ByteRange{first.offset, last.offset + last.stored - first.offset},
-                          ObjectStore::Freshness::any);
+    if (!unreachable)
+      bytes = objects().get(blob_key(index_.packs()[first.pack].blob),
+                            ByteRange{first.offset, last.offset + last.stored - first.offset},
+                            ObjectStore::Freshness::any);
   } catch (...) {
-    failure = std::current_exception();
+    unreachable = std::current_exception();
   }
-  const bool came = !failure;
-  for (const uint32_t number : mine) {
+  std::exception_ptr failure;
+  for (const uint32_t number : numbers) {
     const IndexedFrame& frame = index_.frames()[number];
     try {
-      if (!came) std::rethrow_exception(failure);
+      if (unreachable) std::rethrow_exception(unreachable);
       const ByteSpan stored = ByteSpan(bytes).subspan(frame.offset - first.offset, frame.stored);
       if (each) {
         give(number, stored, each);
@@ -302,7 +323,7 @@ void Origin::fetch_run(const Run& run, const Each& each) {
       if (!each) shared_.frames.failed(key(number), failure);
     }
   }
-  if (failure) std::rethrow_exception(failure);
+  return failure;
 }
 
 void Origin::fetch(const std::vector<uint32_t>& numbers, const Each& each, bool quiet) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/base/workers.h"
 #include "core/remote/frame_codec.h"
@@ -96,7 +97,8 @@ class Origin : public std::enable_shared_from_this<Origin> {
   /// `quiet`: goes on after a failure, and does not tell; else the first one is thrown.
   using Each = std::function<void(uint32_t number, ByteSpan stored, const OriginFrame&)>;
   void fetch(const std::vector<uint32_t>& numbers, const Each& each, bool quiet);
-  /// These will be fetched: frame() brings nothing beside them.
+  /// These will be fetched: frame() brings nothing beside them, and little beside others: what is not among
+  /// what is known to be wanted is seldom followed by what lies behind it.
   void announce(const std::vector<uint32_t>& numbers);
 
  private:
@@ -109,6 +111,8 @@ class Origin : public std::enable_shared_from_this<Origin> {
   FrameTable::Frame from_remote(uint32_t number, Bytes* came);
   std::vector<Run> plan(const std::vector<uint32_t>& wanted) const;
   void fetch_run(const Run& run, const Each& each);
+  std::exception_ptr fetch_neighbours(std::span<const uint32_t> numbers, const Each& each,
+                                      std::exception_ptr& unreachable);
   void give(uint32_t number, ByteSpan stored, const Each& each);
   void read_ahead(uint32_t number);
   void count(uint32_t number);
@@ -125,8 +129,8 @@ class Origin : public std::enable_shared_from_this<Origin> {
   };
   std::mutex mutex_;  // guards all below
   std::shared_ptr<ObjectStore> objects_;
-  std::vector<Window> windows_;  // by pack
-  std::vector<bool> announced_;  // by frame
+  std::vector<Window> windows_;             // by pack
+  std::unordered_set<uint32_t> announced_;  // frames
 };
 
 }  // namespace coldstart

@@ -65,7 +65,7 @@ void Pull::fetch_metadata() {
   const auto span = op_.timeline.span("pull.metadata");
   const auto known = read_origin(store_->root(), manifest_.digest);
   const bool same = known && known->index == manifest_.index.digest && store_->has_here(manifest_.digest);
-  const auto objects = open_object_store(from_.url, options_.remote);
+  const auto objects = from_.objects ? from_.objects : open_object_store(from_.url, options_.remote);
   Bytes index;
   if (same) {
     index = read_file(index_file(store_->root(), manifest_.digest));

@@ -50,6 +50,7 @@ struct PullResult {
 struct RemoteRef {
   std::string url;
   RemoteManifest manifest;
+  std::shared_ptr<ObjectStore> objects;  ///< at `url`, as it was asked: its connections are still open
 };
 /// Asks the remote. `kind` absent: an image, or else a snapshot. Throws Error::not_found with what is there
 /// as a hint, where the remote can tell.

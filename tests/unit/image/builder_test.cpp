@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/image/image.h"
 #include "core/image/source.h"
+#include "core/image/trace.h"
 
 using namespace coldstart;
 
@@ -105,6 +106,22 @@ TEST_CASE("the same content is the same image and stores nothing new") {
   std::vector<Digest> needed;
   walk_image(*b.store, first.digest, needed);
   for (const Digest& digest : needed) CHECK(b.store->has(digest));
+}
+
+TEST_CASE("what uses an image is named first, and nothing twice") {
+  Built b;
+  const PackStats built =
+      b.build(std::string(16384, 'a') + std::string(16384, 'b') + std::string(16384, 'c'));
+  const auto cell = [](char c) { return Digest::of(as_bytes(std::string(16384, c))); };
+  std::vector<Digest> all;
+  walk_image(*b.store, built.digest, all);
+  std::vector<Digest> used;
+  const std::string trace = std::string(trace_text_header) + trace_line(2 * 16384 + 5, 1, "f");
+  walk_image_in_use(*b.store, built.digest, trace, used);
+  const size_t content = all.size() - 3;  // behind the metadata
+  CHECK(std::vector(all.begin() + content, all.end()) == std::vector{cell('a'), cell('b'), cell('c')});
+  CHECK(std::vector(used.begin() + content, used.end()) == std::vector{cell('c'), cell('a'), cell('b')});
+  CHECK(std::equal(used.begin(), used.begin() + content, all.begin()));
 }
 
 TEST_CASE("a chunk size that is no power of two is refused") {
