@@ -104,6 +104,9 @@ void snapshot(Session& session, const Options& options) {
     front->detach();
   }
   front.reset();
+  // The dump has ended its processes. Who is told so should not find it running still.
+  if (!options.of_replica.empty() && !options.ending.leave_running)
+    replicas.stop(replicas.find(subject.folder.filename().string()), {}, op.cancel);
   show(session.console, reference, result, chain,
        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
 }
