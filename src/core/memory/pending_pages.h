@@ -31,6 +31,7 @@ class PendingPages {
  public:
   /// Nothing may be pending there.
   void add(const Piece& piece);
+  /// All of `more`, which is of no use afterwards.
   void add(PendingPages&& more);
   /// The first at or behind `from`, at most `limit` bytes of it; from the start if there is none behind.
   std::optional<Piece> next(uint64_t from, uint64_t limit) const;

@@ -34,6 +34,28 @@ TEST_CASE("pending pages: a piece is found, taken in part, and its rest stays") 
   CHECK_FALSE(pages.overlaps(24 * P, 25 * P));
 }
 
+TEST_CASE("pending pages: many are added to few, and few to many") {
+  const auto few = [] {
+    PendingPages pages;
+    pages.add({4 * P, P, 104 * P});
+    return pages;
+  };
+  const auto many = [] {
+    PendingPages pages;
+    for (uint64_t i = 8; i < 40; i += 2) pages.add({i * P, P, (100 + i) * P});
+    return pages;
+  };
+  for (const bool few_first : {true, false}) {
+    PendingPages pages = few_first ? few() : many();
+    pages.add(few_first ? many() : few());
+    CHECK(pages.bytes() == 17 * P);
+    CHECK(pages.next(0, 64 * P) == Piece{4 * P, P, 104 * P});
+    CHECK(pages.next(37 * P, 64 * P) == Piece{38 * P, P, 138 * P});
+    pages.add(PendingPages());
+    CHECK(pages.bytes() == 17 * P);
+  }
+}
+
 /// Page by page: where it is now, and what it was.
 std::map<uint64_t, uint64_t> pages_of(const PendingPages& pending) {
   std::map<uint64_t, uint64_t> pages;
