@@ -182,8 +182,8 @@ void MemoryServer::check(std::chrono::milliseconds patience) {
   if (exit && !exit->ok()) throw told(exit->signal != 0 ? "" : read_some(output_.get(), result_limit), *exit);
 }
 
-void MemoryServer::check_killed() {
-  const std::optional<ExitState> exit = server_.wait_for({});
+void MemoryServer::check_killed(std::chrono::milliseconds patience) {
+  const std::optional<ExitState> exit = server_.wait_for(patience);
   if (exit && exit->signal != 0) throw told({}, *exit);
 }
 

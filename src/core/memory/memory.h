@@ -92,8 +92,8 @@ class MemoryServer {
   void share(const CancelToken& cancel);
   /// Throws why the server failed, if it does within this time.
   void check(std::chrono::milliseconds patience);
-  /// Throws if somebody killed it.
-  void check_killed();
+  /// Throws if somebody killed it, within this time; returns once it has ended otherwise.
+  void check_killed(std::chrono::milliseconds patience);
   /// Waits until every page is in its place (or the processes have ended). Throws why the server failed; the
   /// processes are dead then. Cancelling leaves it running.
   MemoryStatistics wait(const CancelToken& cancel);

@@ -344,7 +344,9 @@ Child RestoreLauncher::restore_processes(CancelToken& cancel) {
         },
         cancel);
   } catch (...) {
-    if (memory_) memory_->check_killed();  // then CRIU only knows that nobody answers it
+    // Then CRIU only knows that nobody answers it, and may know it before we can: a process that is killed
+    // closes its descriptors first. One that was not killed ends because CRIU has.
+    if (memory_) memory_->check_killed(std::chrono::seconds(1));
     throw;
   }
 }
