@@ -92,6 +92,9 @@ void snapshot(Session& session, const Options& options) {
   } else {
     subject = running_subject(session, options);
   }
+  std::optional<Replica> ended;  // by the snapshot
+  if (!options.of_replica.empty() && !options.ending.leave_running)
+    ended = replicas.find_running(options.of_replica);
   subject.warmups = options.warmups;
   warm_up(subject, chain, op);
   run_pre_snapshot(subject, options.pre_snapshot, chain, op);
@@ -105,8 +108,7 @@ void snapshot(Session& session, const Options& options) {
   }
   front.reset();
   // The dump has ended its processes. Who is told so should not find it running still.
-  if (!options.of_replica.empty() && !options.ending.leave_running)
-    replicas.stop(replicas.find(subject.folder.filename().string()), {}, op.cancel);
+  if (ended) replicas.stop(*ended, {}, op.cancel);
   show(session.console, reference, result, chain,
        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
 }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/log.h"
 #include "core/image/image.h"
 
 namespace coldstart {
@@ -142,11 +143,22 @@ void walk_trees(Store& store, const SnapshotManifest& manifest, std::vector<Dige
   if (manifest.image) walk(*manifest.image);
 }
 
+/// The trace, or nothing: without it only the order is worse.
+Bytes trace_for_order(Store& store, const SnapshotManifest& manifest) {
+  if (!manifest.trace) return {};
+  try {
+    return store.read(*manifest.trace);
+  } catch (const Error& e) {
+    log::debug("{}", e.message());
+    return {};
+  }
+}
+
 }  // namespace
 
 void walk_snapshot(Store& store, const Digest& snapshot, std::vector<Digest>& out) {
   const SnapshotManifest manifest = read_snapshot_manifest(store, snapshot);
-  const Bytes used = manifest.trace ? store.read(*manifest.trace) : Bytes();
+  const Bytes used = trace_for_order(store, manifest);
   walk_trees(store, manifest, out, [&](Store& from, const Digest& tree, std::vector<Digest>& digests) {
     walk_image_in_use(from, tree, tree == manifest.image ? as_text(used) : std::string_view(), digests);
   });

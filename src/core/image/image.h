@@ -37,7 +37,7 @@ ImageManifest read_image_manifest(Store& store, const Digest& image);
 ImageReader open_image(Store& store, const ImageManifest& manifest);
 /// For gc and fsck: all chunks of an image but its manifest.
 void walk_image(Store& store, const Digest& image, std::vector<Digest>& out);
-/// The same, but first what is read by `used`, the text of a trace (trace.h); empty for none.
+/// The same, but first what `used` names, the text of a trace (trace.h); a damaged one is as none.
 void walk_image_in_use(Store& store, const Digest& image, std::string_view used, std::vector<Digest>& out);
 /// For push: those of them that must be here to know the others, and the access trace.
 void walk_image_metadata(Store& store, const Digest& image, std::vector<Digest>& out);

@@ -99,14 +99,22 @@ ImageReader open_image(Store& store, const ImageManifest& manifest) {
 
 namespace {
 
-/// An image without its trace is as good, but for the order.
-AccessTrace trace_for_order(Store& store, const ImageManifest& manifest, const ImageReader& image) {
-  try {
-    return read_trace(store, manifest, image);
-  } catch (const Error& e) {
-    log::debug("{}", e.message());
-    return {};
-  }
+/// By the image's own trace, and first by that of who uses it. An image without them is as good, but for the
+/// order.
+AccessTrace order_of_use(Store& store, const ImageManifest& manifest, const ImageReader& image,
+                         std::string_view used) {
+  AccessTrace order;
+  const auto add = [&order](const auto& read) {
+    try {
+      const AccessTrace trace = read();
+      order.insert(order.end(), trace.begin(), trace.end());
+    } catch (const Error& e) {
+      log::debug("{}", e.message());
+    }
+  };
+  if (!used.empty()) add([&] { return parse_trace(used, image, "the trace of what uses the image"); });
+  add([&] { return read_trace(store, manifest, image); });
+  return order;
 }
 
 }  // namespace
@@ -126,12 +134,10 @@ void walk_image_in_use(Store& store, const Digest& image, std::string_view used,
     if (!named[chunk]) out.push_back(ImageReader::digest(reader.chunks()[chunk]));
     named[chunk] = true;
   };
-  const AccessTrace use = used.empty() ? AccessTrace() : parse_trace(used, reader, "what uses the image");
-  for (const AccessTrace& trace : {use, trace_for_order(store, manifest, reader)})
-    for (const TraceRange& range : trace)
-      for (const ExtentRecord& extent :
-           reader.extents(reader.inode(range.inode)).subspan(range.first, range.count))
-        name(extent.chunk);
+  for (const TraceRange& range : order_of_use(store, manifest, reader, used))
+    for (const ExtentRecord& extent :
+         reader.extents(reader.inode(range.inode)).subspan(range.first, range.count))
+      name(extent.chunk);
   for (uint32_t chunk = 0; chunk < reader.chunks().size(); ++chunk) name(chunk);
 }
 

@@ -261,6 +261,7 @@ class Taking {
       manifest_.trees["/dev/shm"] = pack(fmt::format("/proc/{}/root/dev/shm", subject_.pid));
   }
 
+  /// All that is kept on disk; afterwards the dump is of no more use.
   SnapshotResult store_dump(const RefName& reference) {
     fs::remove(files_ / "stats-dump");  // says how long the dump took: the same dump twice would differ
     MemoryPacker memory(files_, images_.processes);

@@ -122,6 +122,9 @@ TEST_CASE("what uses an image is named first, and nothing twice") {
   CHECK(std::vector(all.begin() + content, all.end()) == std::vector{cell('a'), cell('b'), cell('c')});
   CHECK(std::vector(used.begin() + content, used.end()) == std::vector{cell('c'), cell('a'), cell('b')});
   CHECK(std::equal(used.begin(), used.begin() + content, all.begin()));
+  std::vector<Digest> damaged;  // gc and fsck walk by it, too
+  walk_image_in_use(*b.store, built.digest, "no trace", damaged);
+  CHECK(damaged == all);
 }
 
 TEST_CASE("a chunk size that is no power of two is refused") {
