@@ -165,6 +165,7 @@ void serve_pages(const LazyPagesOptions& options, Session& session) {
   server_options.work_folder = options.work;
   auto pages = pages_of(options, server_options, session);
   server_options.shared = options.shared;
+  server_options.pinned = read_pinned_list(options.images);
   server_options.control = options.control_fd;
   PageServer server(std::move(pages), server_options);
   tell_ready(options.status_fd);

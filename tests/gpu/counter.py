@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server whose state is in device memory, by the driver's API alone: for the fake driver and for a real one.
 
-    counter.py PORT MEBIBYTES [WORKERS]
+    counter.py PORT MEBIBYTES [WORKERS [ZEROS]]
 
 GET /       {"count": how often it was asked, kept on the device; "digest": of all its device memory}
 WORKERS     further processes, each with device memory of its own; they do nothing but keep it
+ZEROS       mebibytes of further device memory that hold nothing, as a cache that nothing is in yet
 """
 import ctypes
 import hashlib
@@ -67,6 +68,11 @@ def main():
             while True:
                 os.read(os.pipe()[0], 1)  # for ever
     memory = DeviceMemory(size, "coldstart")
+    zeros = (int(sys.argv[4]) if len(sys.argv) > 4 else 0) << 20
+    if zeros:
+        at = ctypes.c_uint64()
+        call("cuMemAlloc_v2", ctypes.byref(at), ctypes.c_size_t(zeros))
+        call("cuMemsetD8_v2", at, ctypes.c_ubyte(0), ctypes.c_size_t(zeros))
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The mappings of another process, by /proc, and its pages made present from outside.
+// The mappings of another process, by /proc.
 
 #include <cstdint>
 #include <functional>
@@ -8,8 +8,6 @@
 #include <vector>
 
 #include <sys/types.h>
-
-#include "core/base/cancel.h"
 
 namespace coldstart {
 
@@ -36,13 +34,9 @@ std::vector<ProcessMapping> mappings_of(pid_t pid);
 /// Those of files that have a path, without what of them is in memory: that takes no time to speak of.
 std::vector<ProcessMapping> file_mappings_of(pid_t pid);
 
-/// The writable mappings that have at least `least` bytes more in memory than their addresses had before.
+/// The writable mappings that have at least `least` bytes more in memory than their addresses had before, and
+/// twice as many: most of what they have is new.
 std::vector<AddressRange> grown_mappings(const std::vector<ProcessMapping>& before,
                                          const std::vector<ProcessMapping>& after, uint64_t least);
-
-/// Makes each page of the ranges present by reading a byte of it, with as many threads as the machine has
-/// cores: faults then cost a fraction of what they cost the process's own single thread. What is not mapped,
-/// or is not to be read, is left out. Gives the bytes that are present now. Throws if cancelled.
-uint64_t prefault(pid_t pid, const std::vector<AddressRange>& ranges, const CancelToken& cancel);
 
 }  // namespace coldstart

@@ -14,11 +14,6 @@ namespace {
 
 constexpr uint64_t page = 4096;
 
-/// Nothing but anonymous memory: no vdso, no guard, no shadow stack.
-bool is_ordinary(const criu::Vma& vma) {
-  return may_come_late(vma) && (vma.status() & ~vma_heap) == (vma_regular | vma_anonymous_private);
-}
-
 /// The run again, in pieces that each lie in one mapping or between two. `vma` is where to begin to look.
 /// False if none of it may come late.
 template <class Iterator>
@@ -67,6 +62,10 @@ void mark(const fs::path& images, uint32_t pid) {
 bool may_come_late(const criu::Vma& vma) {
   constexpr uint32_t needed = MAP_ANONYMOUS | MAP_PRIVATE;
   return (vma.flags() & needed) == needed && !(vma.flags() & (MAP_LOCKED | MAP_HUGETLB));
+}
+
+bool is_ordinary(const criu::Vma& vma) {
+  return may_come_late(vma) && (vma.status() & ~vma_heap) == (vma_regular | vma_anonymous_private);
 }
 
 void mark_late_pages(const fs::path& images, const std::vector<ImageProcess>& processes) {

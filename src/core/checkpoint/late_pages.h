@@ -17,6 +17,8 @@ namespace coldstart {
 
 /// Whether CRIU lets the pages of this mapping come late.
 bool may_come_late(const criu::Vma& vma);
+/// Of them, those that are nothing but anonymous memory: no vdso, no guard, no shadow stack.
+bool is_ordinary(const criu::Vma& vma);
 
 /// In the pagemaps of these processes, calls lazy what is in mappings of ordinary memory, which may come
 /// late. Pagemaps that say so already are not written. Throws Error::corrupt.

@@ -11,7 +11,9 @@
 
 #include "core/base/fd.h"
 #include "core/base/files.h"
+#include "core/checkpoint/early_places.h"
 #include "core/checkpoint/images.h"
+#include "core/checkpoint/pinned_list.h"
 
 namespace coldstart {
 
@@ -35,19 +37,6 @@ bool is_plain(const criu::Vma& vma) {
                                 1ULL << MADV_NOHUGEPAGE | 1ULL << MADV_DONTDUMP;
   return (vma.status() & ~vma_heap) == (vma_regular | vma_anonymous_private) &&
          (vma.flags() & ~uint32_t{MAP_NORESERVE}) == needed_flags && (vma.madv() & ~harmless) == 0;
-}
-
-/// Addresses of a process that are touched before anybody watches over its memory.
-std::set<uint64_t> touched_early(const fs::path& images, const criu::Process& process) {
-  std::set<uint64_t> places;
-  for (const uint32_t thread : process.threads()) {
-    const auto core =
-        CriuImage::read(images / fmt::format("core-{}.img", thread), ImageKind::core).entry<criu::Core>(0);
-    places.insert({core.thread_info().clear_tid_addr(), core.thread_info().gpregs().sp(),
-                   core.thread_info().gpregs().fs_base(), core.thread_core().futex_rla(),
-                   core.thread_core().sas().ss_sp(), core.thread_core().rseq_entry().rseq_abi_pointer()});
-  }
-  return places;
 }
 
 /// The bytes that lie in [start, end); 0 if any of them cannot come late.
@@ -157,17 +146,20 @@ std::vector<SharedMapping> choose_shared_mappings(const fs::path& images) {
   std::vector<SharedMapping> chosen;
   std::error_code none;
   if (fs::exists(images / "parent", none)) return chosen;  // an incremental dump: pages are elsewhere too
+  const std::vector<PinnedMapping> pinned = read_pinned_list(images);
   uint64_t blocks = 0;
   for (size_t i = 0; i < tree.size(); ++i) {
     const auto process = tree.entry<criu::Process>(i);
     if (is_zombie(images, process.pid())) continue;
-    const std::set<uint64_t> touched = touched_early(images, process);
+    const std::set<uint64_t> touched = early_places(images, process);
     const Pagemap map = read_pagemap(images / fmt::format("pagemap-{}.img", process.pid()));
     const auto mm = read_mm(images, process.pid()).entry<criu::Mm>(0);
     for (const criu::Vma& vma : mm.vmas()) {
       if (!is_plain(vma) || vma.end() <= vma.start() || vma.end() - vma.start() > most_bytes) continue;
-      const auto place = touched.lower_bound(vma.start());
-      if (place != touched.end() && *place < vma.end()) continue;
+      if (any_within(touched, vma.start(), vma.end())) continue;
+      if (std::binary_search(pinned.begin(), pinned.end(),
+                             PinnedMapping{process.pid(), vma.start(), vma.end()}))
+        continue;
       const uint64_t bytes = lazy_bytes(map, vma.start(), vma.end());
       if (bytes < least_bytes) continue;
       if (chosen.size() == most_mappings) return chosen;

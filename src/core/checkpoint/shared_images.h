@@ -10,7 +10,8 @@
 //
 // What the kernel treats differently in mappings of files is left as it was: stacks that grow, locked and
 // huge pages, what forked children are not to inherit. So is what the kernel or CRIU touch in the process
-// before anybody watches over it: the places of its threads.
+// before anybody watches over it: the places of its threads. And so is what would be copied at once
+// (pinned_list.h).
 
 #include <cstdint>
 #include <filesystem>

@@ -74,14 +74,7 @@ Json GpuSnapshotFacts::to_json() const {
                     {"name", gpu.name},
                     {"total_bytes", gpu.total_bytes},
                     {"used_bytes", gpu.used_bytes}});
-  Json copies = Json::array();
-  for (const HostCopy& copy : host_copies)
-    copies.push_back({{"pid", copy.pid}, {"start", copy.range.start}, {"end", copy.range.end}});
-  return {{"driver", driver},
-          {"gpus", std::move(list)},
-          {"pids", pids},
-          {"bytes", bytes},
-          {"host_copies", std::move(copies)}};
+  return {{"driver", driver}, {"gpus", std::move(list)}, {"pids", pids}, {"bytes", bytes}};
 }
 
 GpuSnapshotFacts GpuSnapshotFacts::from_json(const Json& json, const std::string& document) {
@@ -96,11 +89,6 @@ GpuSnapshotFacts GpuSnapshotFacts::from_json(const Json& json, const std::string
                           field<uint64_t>(one, "total_bytes", document),
                           field<uint64_t>(one, "used_bytes", document)});
   }
-  if (json.contains("host_copies"))  // not in what earlier versions wrote
-    for (const Json& one : field<std::vector<Json>>(json, "host_copies", document))
-      facts.host_copies.push_back(
-          {field<pid_t>(one, "pid", document),
-           {field<uint64_t>(one, "start", document), field<uint64_t>(one, "end", document)}});
   const bool pids_right =
       !facts.pids.empty() && std::all_of(facts.pids.begin(), facts.pids.end(), [](pid_t p) { return p > 1; });
   if (!pids_right) throw Error::corrupt(document + ": the GPU's processes are out of range");

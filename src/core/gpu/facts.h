@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "core/base/json.h"
-#include "core/base/process_memory.h"
 #include "core/gpu/nvml.h"
 
 namespace coldstart {
@@ -20,20 +19,12 @@ struct GpuFacts {
   uint64_t used_bytes = 0;  ///< by the processes of the snapshot
 };
 
-/// Where a process holds device memory while it is checkpointed, or a part of it.
-struct HostCopy {
-  pid_t pid = 0;  ///< as numbered inside
-  AddressRange range;
-  bool operator==(const HostCopy&) const = default;
-};
-
 /// Kept in the manifest as "gpu".
 struct GpuSnapshotFacts {
   std::string driver;
   std::vector<GpuFacts> gpus;
-  std::vector<pid_t> pids;            ///< of the processes with GPU state, as numbered inside
-  uint64_t bytes = 0;                 ///< what the processes grew by when device memory was copied to them
-  std::vector<HostCopy> host_copies;  ///< the mappings that grew
+  std::vector<pid_t> pids;  ///< of the processes with GPU state, as numbered inside
+  uint64_t bytes = 0;       ///< what the processes grew by when device memory was copied to them
 
   Json to_json() const;
   /// Throws Error::corrupt.

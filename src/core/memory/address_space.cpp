@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/memory/address_space.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/memory/huge_pages.h"
+#include "core/memory/pinned_memory.h"
 
 namespace coldstart {
 
@@ -36,19 +38,29 @@ struct AddressSpace::Batch {
 };
 
 AddressSpace::AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters,
-                           std::shared_ptr<const SharedProcess> shared)
+                           std::shared_ptr<const SharedProcess> shared,
+                           const std::vector<PinnedMapping>& pinned)
     : userfault_(std::move(fd)),
       source_(std::move(source)),
       shared_(std::move(shared)),
       counters_(counters),
       scratch_(neighbourhood) {
   const auto ours = [&](const Piece& p) { return !shared_ || shared_->find(p.image) == nullptr; };
+  const auto is_pinned = [&](const Piece& p) {
+    return std::any_of(pinned.begin(), pinned.end(),
+                       [&](const PinnedMapping& m) { return m.start <= p.image && p.image < m.end; });
+  };
+  for (const Piece& mapping : source_->mappings()) {
+    if (is_pinned(mapping))
+      pinned_.push_back(mapping);
+    else if (ours(mapping))
+      map_.add_mapping(mapping);
+  }
   for (const Piece& piece : source_->pieces()) {
+    if (is_pinned(piece)) continue;
     (ours(piece) ? map_.pending : later_.pending).add(piece);
     if (!ours(piece)) later_.shared.add(piece);
   }
-  for (const Piece& mapping : source_->mappings())
-    if (ours(mapping)) map_.add_mapping(mapping);
 }
 
 AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
@@ -59,6 +71,23 @@ AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
       scratch_(neighbourhood),
       map_(parent.map_.forked(source_->not_inherited())),
       cursor_(parent.cursor_) {}
+
+void AddressSpace::bring_pinned(pid_t pid) {
+  for (const Piece& mapping : pinned_) {
+    if (pid > 0) {
+      userfault_.leave(mapping.start, mapping.size);
+      counters_.pushed_pages += coldstart::bring_pinned(pid, mapping, *source_) / page_size;
+      continue;
+    }
+    const std::lock_guard lock(mutex_);
+    map_.add_mapping(mapping);
+    for (const Piece& piece : source_->pieces())
+      if (mapping.start <= piece.start && piece.start < mapping.end()) map_.pending.add(piece);
+  }
+  const std::lock_guard lock(mutex_);
+  pinned_.clear();
+  end_if_filled();
+}
 
 void AddressSpace::share(pid_t pid, std::chrono::steady_clock::time_point until) {
   if (!shared_) return;
@@ -227,7 +256,7 @@ void AddressSpace::finish_when_filled() {
 /// the kernel lets go of whoever waits for us.
 void AddressSpace::end_if_filled() {
   if (finished_ || !may_finish_ || !map_.pending.empty() || filling_ > 0 || reading_ || answering_) return;
-  if (shared_ && !gone_) return;
+  if ((shared_ || !pinned_.empty()) && !gone_) return;
   userfault_.close();
   finished_ = true;
 }

@@ -36,6 +36,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/checkpoint/pinned_list.h"
 #include "core/memory/page_source.h"
 #include "core/memory/served_memory.h"
 #include "core/memory/shared_pages.h"
@@ -57,9 +58,10 @@ struct FillCounters {
 class AddressSpace {
  public:
   /// Of a restored process; `fd` is what CRIU sent for it. `shared`: its mappings of the shared copy, or
-  /// null.
+  /// null. `pinned`: mappings that bring_pinned() is to bring; nobody may touch them before that.
   AddressSpace(Fd fd, std::shared_ptr<const PageSource> source, FillCounters& counters,
-               std::shared_ptr<const SharedProcess> shared = nullptr);
+               std::shared_ptr<const SharedProcess> shared = nullptr,
+               const std::vector<PinnedMapping>& pinned = {});
 
   /// Reads the kernel's messages and answers them. Gives the address spaces of children forked meanwhile.
   std::vector<std::shared_ptr<AddressSpace>> serve();
@@ -74,6 +76,9 @@ class AddressSpace {
   Push push(MutableByteSpan scratch, bool insist = true);
   /// The same of what is pending of these pages, unless the process has moved them.
   Push push(const PageRange& range, MutableByteSpan scratch);
+  /// Brings all of the pinned mappings, which then are served no more: once CRIU has made them, before the
+  /// process runs. `pid`: the process as we see it; 0: we do not, and they come as all others do.
+  void bring_pinned(pid_t pid);
   /// Begins to serve the mappings of the shared copy: once CRIU has made them, before the process runs. What
   /// is huge of them is mapped first, until `until`. `pid`: the process as we see it; 0: we do not.
   void share(pid_t pid, std::chrono::steady_clock::time_point until);
@@ -142,7 +147,8 @@ class AddressSpace {
   struct {
     PendingPages pending;
     PendingPages shared;
-  } later_;  // what share() adds to map_, put together while CRIU is still at work
+  } later_;                    // what share() adds to map_, put together while CRIU is still at work
+  std::vector<Piece> pinned_;  // mappings, until they are brought
 
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable no_fillers_;

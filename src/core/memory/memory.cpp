@@ -156,7 +156,7 @@ void MemoryServer::release() {
   hold_.reset();
 }
 
-void MemoryServer::share(const CancelToken& cancel) {
+void MemoryServer::settle(const CancelToken& cancel) {
   std::byte answer{};
   try {
     write_full(control_.get(), as_bytes("+"));

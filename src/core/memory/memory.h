@@ -9,8 +9,9 @@
 //   … criu restore with lazy_pages set and work_dir = options.work_folder …   // returns in constant time
 //   MemoryStatistics s = memory.wait(cancel);        // any time later, or watch memory.pidfd()
 //
-// With a shared copy (MemoryServerOptions::shared) memory.share() is to be called at CRIU's "pre-resume", and
-// the server lives as long as the processes.
+// With a shared copy (MemoryServerOptions::shared) memory.settle() is to be called at CRIU's "pre-resume",
+// and the server lives as long as the processes. It is to be called, too, if a device driver will pin memory
+// of theirs (checkpoint/pinned_list.h).
 //
 // If the server dies or its pages cannot be read, the restored processes are killed before they can see a
 // wrong byte.
@@ -87,9 +88,9 @@ class MemoryServer {
   int pidfd() const { return server_.pidfd(); }
   /// Ends the recording; nothing happens if there is none.
   void release();
-  /// With a shared copy, to be called when CRIU has made all mappings and nothing runs yet.
-  /// Throws why the server failed.
-  void share(const CancelToken& cancel);
+  /// To be called, where it is (see above), when CRIU has made all mappings and nothing runs yet. Returns
+  /// when the processes may run: with memory to be pinned that takes time. Throws why the server failed.
+  void settle(const CancelToken& cancel);
   /// Throws why the server failed, if it does within this time.
   void check(std::chrono::milliseconds patience);
   /// Throws if somebody killed it, within this time; returns once it has ended otherwise.

@@ -227,14 +227,14 @@ void PageServer::watch_until_done(const CancelToken& cancel, Fd client) {
       sweep();
     }
     if (polls[5].revents != 0) {
-      share_when_told(control);
+      settle_when_told(control);
       control = -1;
     }
   }
 }
 
 /// CRIU waits at its last station until we have answered.
-void PageServer::share_when_told(int control) {
+void PageServer::settle_when_told(int control) {
   char byte = 0;
   if (::read(control, &byte, 1) != 1) return;  // the restore failed: its processes' end is ours
   std::map<uint32_t, std::weak_ptr<AddressSpace>> all;
@@ -242,6 +242,8 @@ void PageServer::share_when_told(int control) {
     const std::lock_guard lock(mutex_);
     all = restored_spaces_;
   }
+  for (const auto& [pid, restored] : all)
+    if (const auto space = restored.lock()) space->bring_pinned(pids_[pid]);
   const auto until = std::chrono::steady_clock::now() + longest_wait_for_huge;
   for (const auto& [pid, restored] : all)
     if (const auto space = restored.lock()) space->share(pids_[pid], until);
@@ -293,8 +295,10 @@ bool PageServer::take_message(int client) {
   std::shared_ptr<const SharedProcess> shared;
   if (shared_) shared = std::make_shared<SharedProcess>(shared_, static_cast<uint32_t>(pid));
   if (shared && shared->mappings().empty()) shared = nullptr;
+  std::vector<PinnedMapping> pinned = options_.pinned;
+  std::erase_if(pinned, [pid](const PinnedMapping& m) { return m.pid != static_cast<uint32_t>(pid); });
   auto space = std::make_shared<AddressSpace>(std::move(userfault.fd), std::move(source), counters_,
-                                              std::move(shared));
+                                              std::move(shared), pinned);
   {
     const std::lock_guard lock(mutex_);
     restored_spaces_[static_cast<uint32_t>(pid)] = space;

@@ -40,10 +40,12 @@ struct PageServerOptions {
   std::function<void()> recorded = [] {};
   /// The snapshot's shared copy, if CRIU restores from its images; empty: none.
   std::filesystem::path shared;
+  /// What a device driver will pin. Such memory is brought when `control` says so.
+  std::vector<PinnedMapping> pinned;
   /// A stream socket to whoever restores. From there may come, before CRIU connects, 4 bytes: the pid of a
   /// further process to kill where the restored ones are. If it ends before that, so does the service. With
-  /// `shared` a byte that comes says that CRIU has made all mappings and nothing runs yet; one that goes
-  /// back, that they are served. -1: none.
+  /// `shared` or `pinned` a byte that comes says that CRIU has made all mappings and nothing runs yet; one
+  /// that goes back, that what is shared is served, and what will be pinned is there. -1: none.
   int control = -1;
 };
 
@@ -77,6 +79,7 @@ class PageServer {
   void push_arrived(MutableByteSpan scratch);
   std::shared_ptr<AddressSpace> space_of_locked(uint32_t pid) const;
   std::vector<PageRange> first_to_read() const;
+  std::vector<PageRange> pinned_ranges() const;
   void read_ahead();
   void end_hold();
   bool may_push_locked() const { return restored_ && !holding_; }
@@ -84,7 +87,7 @@ class PageServer {
   std::pair<uint64_t, std::shared_ptr<AddressSpace>> next_to_push(uint64_t behind);
   void retire(uint64_t id);
   void finish_restore();
-  void share_when_told(int control);
+  void settle_when_told(int control);
   void sweep();
   void tell_if_filled();
   void fail(std::exception_ptr failure);

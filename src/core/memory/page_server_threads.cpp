@@ -64,12 +64,25 @@ std::pair<uint64_t, std::shared_ptr<AddressSpace>> PageServer::next_to_push(uint
   return *it;
 }
 
-/// What of the working set must still be read.
-std::vector<PageRange> PageServer::first_to_read() const {
-  if (!shared_) return options_.first.ranges;
-  std::map<uint32_t, SharedProcess> processes;
+std::vector<PageRange> PageServer::pinned_ranges() const {
+  constexpr uint64_t most_pages = 1 << 20;
   std::vector<PageRange> ranges;
+  for (const PinnedMapping& m : options_.pinned)
+    for (uint64_t at = m.start; at < m.end; at += ranges.back().bytes())
+      ranges.push_back({at, m.pid, static_cast<uint32_t>(std::min((m.end - at) / page_size, most_pages))});
+  return ranges;
+}
+
+/// What must still come from afar before anything runs, and then what must be read of the working set.
+std::vector<PageRange> PageServer::first_to_read() const {
+  std::vector<PageRange> ranges;
+  if (pages_->is_far()) ranges = pinned_ranges();
+  std::map<uint32_t, SharedProcess> processes;
   for (const PageRange& range : options_.first.ranges) {
+    if (!shared_) {
+      ranges.push_back(range);
+      continue;
+    }
     const SharedProcess& process = processes.try_emplace(range.pid, shared_, range.pid).first->second;
     const SharedMapping* m = process.find(range.address);
     const bool is_there = m != nullptr && range.address + range.bytes() <= m->end &&
@@ -94,7 +107,8 @@ void PageServer::read_ahead() {
   };
   try {
     // With a full copy, the little that is not shared is not worth fetching all the rest from afar.
-    if (!pages_->is_far() || !shared_ || !shared_->full()) pages_->prefetch(first_to_read(), stop, arrived);
+    if (!pages_->is_far() || !shared_ || !shared_->full() || !options_.pinned.empty())
+      pages_->prefetch(first_to_read(), stop, arrived);
   } catch (const Error& e) {
     log::debug("reading ahead ended: {}", e.message());  // whoever needs it is told why
   }

@@ -121,6 +121,12 @@ void Userfault::share(uint64_t start, uint64_t size) {
         fmt::format("cannot watch over the memory at {:#x}", start));
 }
 
+void Userfault::leave(uint64_t start, uint64_t size) {
+  uffdio_range range{start, size};
+  check(::ioctl(fd_.get(), UFFDIO_UNREGISTER, &range),
+        fmt::format("cannot let go of the memory at {:#x}", start));
+}
+
 bool Userfault::memory_lives() const {
   return refusal(fd_.get()) != ESRCH;
 }

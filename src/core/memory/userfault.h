@@ -43,6 +43,8 @@ class Userfault {
   /// From now on every page of this private mapping of a file in memory is ours to give, be it in the file
   /// or not.
   void share(uint64_t start, uint64_t size);
+  /// This mapping is served no more: what is missing of it is zeros from now on.
+  void leave(uint64_t start, uint64_t size);
   /// False once the process is gone or runs another program.
   bool memory_lives() const;
   /// Mappings are being changed: it will be told, and until that is read nothing is filled.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/pipeline/gpu_stage.h"
 
-#include <chrono>
 #include <cstdlib>
 #include <numeric>
 
 #include <fmt/format.h>
 
-#include "core/base/log.h"
+#include "core/base/process_memory.h"
 #include "core/base/process_tree.h"
 #include "core/checkpoint/preflight.h"
 #include "core/gpu/preflight.h"
@@ -98,7 +97,7 @@ std::optional<GpuCheckpoint> GpuCheckpoint::take(const fs::path& store_root, pid
     time.bytes = taken.facts_.bytes = after > before ? after - before : 0;
     for (size_t i = 0; i < pids.size(); ++i)
       for (const AddressRange& range : grown_mappings(mapped_before[i], mappings_of(pids[i]), least_copy))
-        taken.facts_.host_copies.push_back({taken.facts_.pids[i], range});
+        taken.host_copies_.push_back({static_cast<uint32_t>(taken.facts_.pids[i]), range.start, range.end});
   });
   return taken;
 }
@@ -145,19 +144,9 @@ std::optional<GpuRestore> GpuRestore::begin(const fs::path& store_root, const Js
   return GpuRestore(store_root, std::move(snapshot), std::move(map));
 }
 
-void GpuRestore::bring_host_copies(const Sandbox& sandbox, const CancelToken& cancel) {
-  const auto start = std::chrono::steady_clock::now();
-  uint64_t bytes = 0;
-  for (const HostCopy& copy : facts_.host_copies)
-    bytes += prefault(sandbox.pid_outside(copy.pid), {copy.range}, cancel);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  log::debug("{} MiB of host copies were brought in {:.3f} s", bytes >> 20, took.count());
-}
-
 uint64_t GpuRestore::finish(const Sandbox& sandbox, const CancelToken& cancel) {
   std::vector<pid_t> pids;
   for (const pid_t inside : facts_.pids) pids.push_back(sandbox.pid_outside(inside));
-  bring_host_copies(sandbox, cancel);
   controller_.restore(pids, map_, cancel);
   controller_.unlock(pids, cancel);
   controller_.require_running(pids, cancel);

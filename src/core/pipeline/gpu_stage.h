@@ -4,7 +4,7 @@
 //
 //   snapshot:  preflight ─ lock all ─ checkpoint all ─┬─ CRIU's dump ─ the bytes are there ─ publish
 //                                                     └─ --leave-running: restore all ─ unlock all
-//   restore:   does it fit, is there room ─ CRIU's restore ─ the host copies are brought ─
+//   restore:   does it fit, is there room ─ CRIU's restore, with all of the host copies ─
 //              restore all ─ unlock all ─ all run ─ readiness
 //
 // Processes are locked before anything is frozen, and all of them before the first is checkpointed. Whatever
@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "core/checkpoint/pinned_list.h"
 #include "core/gpu/controller.h"
 #include "core/gpu/facts.h"
 #include "core/pipeline/stage.h"
@@ -41,6 +42,8 @@ class GpuCheckpoint {
 
   /// For the manifest.
   Json facts() const { return facts_.to_json(); }
+  /// The mappings that device memory was copied to.
+  const std::vector<PinnedMapping>& host_copies() const { return host_copies_; }
   /// After the dump: throws unless the images hold the device memory too.
   void require_dumped(uint64_t image_bytes) const;
   /// The processes run again, with their GPU state: for --leave-running.
@@ -52,6 +55,7 @@ class GpuCheckpoint {
   GpuController controller_;
   std::vector<pid_t> pids_;
   GpuSnapshotFacts facts_;
+  std::vector<PinnedMapping> host_copies_;
 };
 
 /// For who wants to restore: which GPUs it will use, as the replica's supervisor is to be told. `facts` is
@@ -65,13 +69,11 @@ class GpuRestore {
   /// Error::incompatible if the device memory is not free.
   static std::optional<GpuRestore> begin(const std::filesystem::path& store_root, const Json& facts,
                                          const Json& request);
-  /// Stage gpu.restore, when CRIU has restored the processes. All cores at once bring what the driver is to
-  /// read, which it would fault in page by page. Returns once all of them run; gives the bytes that came
-  /// back.
+  /// Stage gpu.restore, when CRIU has restored the processes. Returns once all of them run; gives the bytes
+  /// that came back.
   uint64_t finish(const Sandbox& sandbox, const CancelToken& cancel);
 
  private:
-  void bring_host_copies(const Sandbox& sandbox, const CancelToken& cancel);
   GpuRestore(const std::filesystem::path& store_root, GpuSnapshotFacts facts, GpuMap map)
       : controller_(store_root), facts_(std::move(facts)), map_(std::move(map)) {}
   GpuController controller_;

@@ -13,6 +13,7 @@
 #include "core/base/log.h"
 #include "core/base/memory_folder.h"
 #include "core/base/workers.h"
+#include "core/checkpoint/pinned_list.h"
 #include "core/image/image.h"
 #include "core/memory/host_support.h"
 #include "core/memory/shared_pages.h"
@@ -224,6 +225,7 @@ void RestoreLauncher::share_memory(const ReplicaSpec& spec) {
 
 void RestoreLauncher::start_page_server(const LaunchContext& context) {
   const Digest snapshot = digest_of(context.spec);
+  for (const PinnedMapping& m : read_pinned_list(files_->path())) pinned_bytes_ += m.end - m.start;
   MemoryServerOptions server;
   server.images = files_->path();
   server.store = store_->root();
@@ -316,7 +318,7 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   const auto began = Clock::now();
   if (!stand_by_) stand_by(sandbox, stdio, context);
   put_sign(sandbox, context.spec, digest_of(context.spec));
-  Child root = restore_processes(context.op.cancel);
+  Child root = restore_processes(context);
   stand_by_.reset();
   if (mode_ == MemoryMode::eager) files_.reset();
   context.report("criu.restore", began, seconds_since(began), manifest_.memory_bytes);
@@ -336,13 +338,16 @@ Child RestoreLauncher::launch(Sandbox& sandbox, const Stdio& stdio, LaunchContex
   return root;
 }
 
-Child RestoreLauncher::restore_processes(CancelToken& cancel) {
+Child RestoreLauncher::restore_processes(LaunchContext& context) {
   try {
     return stand_by_->restore->restore(
         [&](std::string_view station) {
-          if (copy_ && station == "pre-resume") memory_->share(cancel);
+          if (station != "pre-resume" || !memory_ || (!copy_ && pinned_bytes_ == 0)) return;
+          const auto start = Clock::now();
+          memory_->settle(context.op.cancel);
+          if (pinned_bytes_ > 0) context.report("memory.pinned", start, seconds_since(start), pinned_bytes_);
         },
-        cancel);
+        context.op.cancel);
   } catch (...) {
     // Then CRIU only knows that nobody answers it, and may know it before we can: a process that is killed
     // closes its descriptors first. One that was not killed ends because CRIU has.

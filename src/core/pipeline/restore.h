@@ -68,7 +68,7 @@ class RestoreLauncher final : public Launcher {
   std::vector<TraceLine> files_in_use() const;
   void ask_inside(const std::string& what, const std::string& request, LaunchContext& context) const;
   void share_memory(const ReplicaSpec& spec);
-  Child restore_processes(CancelToken& cancel);
+  Child restore_processes(LaunchContext& context);
 
   // From begin() on.
   std::shared_ptr<Store> store_;
@@ -84,6 +84,7 @@ class RestoreLauncher final : public Launcher {
   bool plain_ = false;
   std::optional<CriuPageServer> criu_pages_;
   std::optional<MemoryServer> memory_;  // not eager: its end is the end of what still waits for memory
+  uint64_t pinned_bytes_ = 0;           // of mappings that come whole, before anything runs
   std::unique_ptr<StandBy> stand_by_;   // until launch() is done
   std::optional<FilesAhead> ahead_;     // from stand_by() until stand_down()
 };

@@ -21,6 +21,7 @@
 #include "core/checkpoint/mapped_files.h"
 #include "core/checkpoint/memory_pack.h"
 #include "core/checkpoint/pending_memory.h"
+#include "core/checkpoint/pinned_mappings.h"
 #include "core/checkpoint/preflight.h"
 #include "core/image/image.h"
 #include "core/image/source.h"
@@ -113,15 +114,16 @@ class Taking {
         ending_(ending),
         op_(op),
         scratch_(store_->scratch()),
-        memory_folder_(memory_for_dump(subject.pid)),
-        files_((memory_folder_ ? memory_folder_->path() : scratch_.path()) / "criu"),
         // From the first chunk until the reference is set: no gc in between.
         no_gc_(store_->root() / "lock", FileLock::Mode::shared) {
     for (const std::string& path : ending.weights)
       weights_.push_back(open_weights(store_, subject.spec.image, subject.pid, path));
   }
 
-  void add_gpu(Json facts) { manifest_.gpu = std::move(facts); }
+  void add_gpu(const GpuCheckpoint& gpu) {
+    manifest_.gpu = gpu.facts();
+    pinned_ = gpu.host_copies();
+  }
   uint64_t memory_bytes() const { return manifest_.memory_bytes; }
 
   void dump(StageTime& time) {
@@ -129,6 +131,8 @@ class Taking {
     describe();
     const SharedDump shared(MemoryTier(store_->root()), subject_.pid);
     wait_for_memory(shared);
+    memory_folder_ = memory_for_dump(subject_.pid);  // with what came from the GPU
+    files_ = (memory_folder_ ? memory_folder_->path() : scratch_.path()) / "criu";
     make_folders(files_);
     DumpOptions options;
     options.images = files_;
@@ -154,6 +158,7 @@ class Taking {
     std::optional<FileLock> sandbox_stays;
     if (!subject_.folder.empty()) sandbox_stays = keep_sandbox(subject_.folder);
     criu_dump(criu_.program, options, start, notify, op_.cancel);
+    keep_pinned_mappings(files_, pinned_);
     images_ = summarize_images(files_);
     mark_late_pages(files_, images_.processes);
     manifest_.processes = static_cast<uint32_t>(images_.processes.size());
@@ -346,11 +351,12 @@ class Taking {
   Operation& op_;
   const Store::Scratch scratch_;
   std::optional<MemoryFolder> memory_folder_;
-  const fs::path files_;  // CRIU's
+  fs::path files_;  // CRIU's
   ImagesSummary images_;
   std::vector<MappedFile> in_memory_;
   FileLock no_gc_;
   std::vector<WeightsFile> weights_;
+  std::vector<PinnedMapping> pinned_;
   SnapshotManifest manifest_;
   uint64_t stored_bytes_ = 0;
   uint64_t new_bytes_ = 0;
@@ -364,7 +370,7 @@ SnapshotResult take_snapshot(const std::shared_ptr<Store>& store, const CriuHere
   Taking taking(store, criu, subject, ending, op);
   SnapshotResult result;
   auto gpu = GpuCheckpoint::take(store->root(), subject.pid, ending.gpu, ending.gpu_timeout, chain, op);
-  if (gpu) taking.add_gpu(gpu->facts());
+  if (gpu) taking.add_gpu(*gpu);
   chain.stage("criu.dump", [&](StageTime& time) { taking.dump(time); });
   if (gpu) gpu->require_dumped(taking.memory_bytes());
   if (gpu && ending.leave_running) gpu->resume(op.cancel);

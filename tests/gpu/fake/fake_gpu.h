@@ -12,11 +12,13 @@
 //   faults         a line a fault: CALL N ACTION [ARGUMENT]: at the N-th CALL (1 is the first, 0 is each)
 //   count/CALL     how often it was called
 //   calls          a line a call: CALL PID STATE_BEFORE RESULT
-//   host_copies    a line an allocation that was restored: BYTES, and those of them read without a fault
+//   host_copies    a line an allocation that was restored: BYTES, those of them written to without a fault,
+//                  the bytes in huge pages of the mapping that they are in, the microseconds of pinning them
 //
 // As with the real driver a process's device memory is nothing that CRIU could see, a checkpoint copies it
 // into the process's own memory, a thread inside the process does the work (so a frozen process cannot be
-// checkpointed), and a restore that ran out of memory can never be repeated.
+// checkpointed), a restore pins that copy page by page as if it wrote to it
+// (github.com/google/gvisor/pull/13753), and a restore that ran out of memory can never be repeated.
 
 #include <atomic>
 #include <cstdint>

@@ -2,9 +2,12 @@
 #include "fake_process.h"
 
 #include <algorithm>
+#include <chrono>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -60,22 +63,46 @@ CUresult do_checkpoint(Process& process) {
   return success;
 }
 
-/// Of a host copy: what is read without a fault.
-size_t present_bytes(const std::vector<uint8_t>& copy) {
+/// Bytes of a host copy.
+struct Found {
+  size_t own = 0;   // in pages that can be written to without a fault
+  size_t huge = 0;  // in huge pages; of the whole mapping
+};
+Found look_at(const std::vector<uint8_t>& copy) {
   constexpr size_t page_bytes = 4096;
-  constexpr uint64_t present = uint64_t{1} << 63;
+  constexpr uint64_t present = uint64_t{1} << 63, of_file = uint64_t{1} << 61,
+                     mapped_once = uint64_t{1} << 56;
   const int pages = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
   const auto start = reinterpret_cast<uintptr_t>(copy.data());
-  size_t bytes = 0;
+  Found found;
   for (uintptr_t at = start; at < start + copy.size(); at = (at / page_bytes + 1) * page_bytes) {
     uint64_t entry = 0;
     if (::pread(pages, &entry, sizeof entry, static_cast<off_t>(at / page_bytes * sizeof entry)) ==
             sizeof entry &&
-        (entry & present) != 0)
-      bytes += std::min((at / page_bytes + 1) * page_bytes, start + copy.size()) - at;
+        (entry & (present | of_file | mapped_once)) == (present | mapped_once))
+      found.own += std::min((at / page_bytes + 1) * page_bytes, start + copy.size()) - at;
   }
   ::close(pages);
-  return bytes;
+  std::ifstream maps("/proc/self/smaps");
+  uintptr_t low = 0, high = 0;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long first = 0, end = 0, kilobytes = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &first, &end) == 2) low = first, high = end;
+    if (low <= start && start < high && std::sscanf(line.c_str(), "AnonHugePages: %lu", &kilobytes) == 1)
+      found.huge = kilobytes << 10;
+  }
+  return found;
+}
+
+/// As the real driver: page by page, for writing, in this one thread. Gives the microseconds that it took.
+int64_t pin(std::vector<uint8_t>& copy) {
+  const auto start = std::chrono::steady_clock::now();
+  for (size_t at = 0; at < copy.size(); at += 4096) {
+    auto* byte = const_cast<volatile uint8_t*>(&copy[at]);
+    *byte = *byte;
+  }
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start)
+      .count();
 }
 
 CUresult do_restore(Process& process) {
@@ -111,8 +138,9 @@ CUresult do_restore(Process& process) {
     }
     void* mapped = map_vram(a.file, reinterpret_cast<void*>(at), a.bytes);
     if (mapped == MAP_FAILED) return unknown;
-    append_line("host_copies",
-                std::to_string(a.saved.size()) + " " + std::to_string(present_bytes(a.saved)) + "\n");
+    const Found copy = look_at(a.saved);
+    append_line("host_copies", std::to_string(a.saved.size()) + " " + std::to_string(copy.own) + " " +
+                                   std::to_string(copy.huge) + " " + std::to_string(pin(a.saved)) + "\n");
     std::memcpy(mapped, a.saved.data(), a.bytes);
     a.saved = {};
   }

@@ -35,7 +35,7 @@ TEST_CASE("memory server: one that is killed is not waited for, though its guard
   CancelToken never;
   std::string said;
   try {
-    server.share(never);
+    server.settle(never);
   } catch (const Error& e) {
     said = e.message();
   }
