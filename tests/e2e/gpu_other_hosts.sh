@@ -50,6 +50,12 @@ refused "needs 8 MiB of memory on $uuid1, and 6 MiB are free"
 exec 9<&-
 rm "$GPU/vram/$uuid1/other"
 
+# two at once, where there is room for one: one runs, and the other is not left behind
+assert_status 1 coldstart restore s -d -n 2 --net private --name both
+assert_contains "$err" "memory"
+assert_eq "$(coldstart --json ps | jq length)" 0 "replicas"
+assert_eq "$(find "$STORE/gpu" -name '*.journal' | wc -l)" 0 "journals left"
+
 # another GPU of its kind: by itself, as told, as CUDA_VISIBLE_DEVICES has it
 moved_to() { [[ -n $(find "$GPU/vram/$1" -type f -size +4M 2>/dev/null) ]] || fail "its memory is not on $1"; }
 gpus "$uuid2 1024 0 0 40 0 Fake H100"

@@ -30,6 +30,8 @@ std::string hint_of(cuda::Result result, std::string_view step) {
     return "the GPU has too little free memory; the driver cannot try that again";
   if (result == cuda::error_operating_system && step == "restore")
     return "a restore that failed once can never succeed";
+  if (result == cuda::error_not_permitted)
+    return "the driver lets root do this only, and needs a GPU in persistence mode: 'nvidia-smi -pm 1'";
   if (step == "checkpoint" && (result == cuda::error_not_supported || result == cuda::error_operating_system))
     return "managed memory (UVM) and memory shared with other processes (IPC, NCCL) cannot be checkpointed";
   return {};

@@ -16,6 +16,7 @@ constexpr Result error_no_device = 100;
 constexpr Result error_operating_system = 304;
 constexpr Result error_illegal_state = 401;
 constexpr Result error_not_ready = 600;
+constexpr Result error_not_permitted = 800;
 constexpr Result error_not_supported = 801;
 
 using Device = int;            ///< CUdevice

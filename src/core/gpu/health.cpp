@@ -110,6 +110,8 @@ std::string GpuHealth::text() const {
   std::string text = gpu.name;
   if (gpu.temperature) text += fmt::format(", {} C", *gpu.temperature);
   if (bytes_per_second) text += fmt::format(", {:.0f} GB/s", *bytes_per_second / 1e9);
+  if (!gpu.persistent.value_or(true))
+    text += ", persistence mode off: whoever uses it first waits seconds ('nvidia-smi -pm 1')";
   return text;
 }
 

@@ -132,6 +132,9 @@ GpuInfo info_of(Nvml& nvml, unsigned index) {
   if (nvml.tell<int(Device, unsigned long long*)>("nvmlDeviceGetCurrentClocksThrottleReasons", device,
                                                   &number))
     info.throttle_reasons = number;
+  int persistent = 0;
+  if (nvml.tell<int(Device, int*)>("nvmlDeviceGetPersistenceMode", device, &persistent))
+    info.persistent = persistent != 0;
   info.processes = processes_of(nvml, device);
   return info;
 }

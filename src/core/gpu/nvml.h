@@ -26,6 +26,7 @@ struct GpuInfo {
   std::optional<uint64_t> uncorrected_ecc;   ///< uncorrected memory errors since the driver was loaded
   std::optional<unsigned> temperature;       ///< degrees Celsius
   std::optional<uint64_t> throttle_reasons;  ///< nvmlClocksThrottleReason… bits
+  std::optional<bool> persistent;            ///< persistence mode: it stays initialised when nobody uses it
   std::map<pid_t, std::optional<uint64_t>> processes;  ///< that compute on it, and the bytes they have there
 };
 

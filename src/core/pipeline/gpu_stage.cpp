@@ -139,14 +139,13 @@ std::optional<GpuRestore> GpuRestore::begin(const fs::path& store_root, const Js
   if (facts.is_null()) return std::nullopt;
   auto snapshot = GpuSnapshotFacts::from_json(facts, document);
   GpuMap map = parse_gpu_map(field<std::string>(request, "map", "the restore's request"));
-  // Replicas that were started beside this one may have taken it meanwhile.
-  require_free_device_memory(snapshot, gpu_inventory(), map);
   return GpuRestore(store_root, std::move(snapshot), std::move(map));
 }
 
 uint64_t GpuRestore::finish(const Sandbox& sandbox, const CancelToken& cancel) {
   std::vector<pid_t> pids;
   for (const pid_t inside : facts_.pids) pids.push_back(sandbox.pid_outside(inside));
+  require_free_device_memory(facts_, gpu_inventory(), map_);
   controller_.restore(pids, map_, cancel);
   controller_.unlock(pids, cancel);
   controller_.require_running(pids, cancel);

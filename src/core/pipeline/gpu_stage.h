@@ -65,12 +65,13 @@ Json gpu_restore_request(const Json& facts, const std::string& asked_map);
 /// GPU state on its way back, in the supervisor.
 class GpuRestore {
  public:
-  /// Starts the controller, which gets ready while CRIU works. Nothing if `facts` is null. Throws
-  /// Error::incompatible if the device memory is not free.
+  /// Starts the controller, which gets ready while all else of the restore is done, and keeps the driver from
+  /// letting go of GPUs that nobody uses. Nothing if `facts` is null.
   static std::optional<GpuRestore> begin(const std::filesystem::path& store_root, const Json& facts,
                                          const Json& request);
   /// Stage gpu.restore, when CRIU has restored the processes. Returns once all of them run; gives the bytes
-  /// that came back.
+  /// that came back. Throws Error::incompatible if the device memory is not free: a slot of a pool may have
+  /// waited since that was looked at.
   uint64_t finish(const Sandbox& sandbox, const CancelToken& cancel);
 
  private:

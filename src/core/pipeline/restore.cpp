@@ -187,6 +187,9 @@ void RestoreLauncher::begin(LaunchContext& context) {
   store_ = open_store(context.spec.store, &context.op.cancel);
   lease_ = store_->lease("replica", {{RefKind::snapshot, snapshot}});
   manifest_ = read_snapshot_manifest(*store_, snapshot);
+  if (auto gpu = GpuRestore::begin(store_->root(), manifest_.gpu,
+                                   field<Json>(context.spec.launch, "gpu", "the restore's request")))
+    gpu_.emplace(std::move(*gpu));
   mode_ = parse_memory_mode(field<std::string>(context.spec.launch, "memory", "the restore's request"));
   plain_ = field<bool>(context.spec.launch, "plain_criu", "the restore's request");
   files_ = ImagesCache(store_->root()).get(*store_, manifest_.criu, context.op);
@@ -196,9 +199,6 @@ void RestoreLauncher::begin(LaunchContext& context) {
 }
 
 void RestoreLauncher::prepare(SandboxOptions& options, LaunchContext& context) {
-  if (auto gpu = GpuRestore::begin(store_->root(), manifest_.gpu,
-                                   field<Json>(context.spec.launch, "gpu", "the restore's request")))
-    gpu_.emplace(std::move(*gpu));
   options.first_pid = 2;  // the pids of the snapshot must be free
   image_ = options.root.lower;
   if (const auto written = manifest_.trees.find("/"); written != manifest_.trees.end())

@@ -8,6 +8,7 @@
 //                  absent: there is one
 //   cuda_version   as cuDriverGetVersion gives it; absent: 13000. Symbols newer than it do not exist
 //   driver         NVML's driver version; absent: 580.95.05
+//   persistence    0: persistence mode is off; absent: it is on
 //   vram/UUID/*    device memory: a file an allocation, flocked by its process: a dead one's is free again
 //   faults         a line a fault: CALL N ACTION [ARGUMENT]: at the N-th CALL (1 is the first, 0 is each)
 //   count/CALL     how often it was called

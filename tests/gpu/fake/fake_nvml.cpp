@@ -79,6 +79,10 @@ int nvmlDeviceGetCurrentClocksThrottleReasons(void* device, unsigned long long* 
   *reasons = gpu_of(device).throttle;
   return success;
 }
+int nvmlDeviceGetPersistenceMode(void*, int* mode) {
+  *mode = fake::text_of("persistence", "1") == "1" ? 1 : 0;
+  return success;
+}
 int nvmlDeviceGetComputeRunningProcesses_v3(void* device, unsigned* count, ProcessInfo* infos) {
   const fake::Gpu gpu = gpu_of(device);
   uint8_t uuid[16];
