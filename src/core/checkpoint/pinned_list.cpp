@@ -37,6 +37,13 @@ std::vector<PinnedMapping> parse_pinned_list(std::string_view text, const std::s
   return mappings;
 }
 
+bool is_pinned(const std::vector<PinnedMapping>& mappings, uint32_t pid, uint64_t address) {
+  const auto it = std::partition_point(mappings.begin(), mappings.end(), [&](const PinnedMapping& m) {
+    return m.pid < pid || (m.pid == pid && m.end <= address);
+  });
+  return it != mappings.end() && it->pid == pid && it->start <= address;
+}
+
 std::vector<PinnedMapping> read_pinned_list(const fs::path& images) {
   const fs::path file = images / file_name;
   std::error_code failed;

@@ -26,6 +26,9 @@ struct PinnedMapping {
   auto operator<=>(const PinnedMapping&) const = default;
 };
 
+/// Whether one of them, which are in order of pid and address, has this address.
+bool is_pinned(const std::vector<PinnedMapping>& mappings, uint32_t pid, uint64_t address);
+
 /// Of images; none if they have no list. In order of pid and address. Throws Error::corrupt.
 std::vector<PinnedMapping> read_pinned_list(const std::filesystem::path& images);
 /// Of a list's text; `document` names it in errors.

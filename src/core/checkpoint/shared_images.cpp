@@ -141,7 +141,7 @@ std::string shared_file_key(uint32_t pid) {
   return fmt::format("coldstart-memory-{}", pid);
 }
 
-std::vector<SharedMapping> choose_shared_mappings(const fs::path& images) {
+std::vector<SharedMapping> choose_shared_mappings(const fs::path& images, bool pinned_wanted) {
   const CriuImage tree = CriuImage::read(images / "pstree.img", ImageKind::pstree);
   std::vector<SharedMapping> chosen;
   std::error_code none;
@@ -157,9 +157,7 @@ std::vector<SharedMapping> choose_shared_mappings(const fs::path& images) {
     for (const criu::Vma& vma : mm.vmas()) {
       if (!is_plain(vma) || vma.end() <= vma.start() || vma.end() - vma.start() > most_bytes) continue;
       if (any_within(touched, vma.start(), vma.end())) continue;
-      if (std::binary_search(pinned.begin(), pinned.end(),
-                             PinnedMapping{process.pid(), vma.start(), vma.end()}))
-        continue;
+      if (!pinned_wanted && is_pinned(pinned, process.pid(), vma.start())) continue;
       const uint64_t bytes = lazy_bytes(map, vma.start(), vma.end());
       if (bytes < least_bytes) continue;
       if (chosen.size() == most_mappings) return chosen;
@@ -173,9 +171,11 @@ std::vector<SharedMapping> choose_shared_mappings(const fs::path& images) {
 
 void write_shared_images(const fs::path& images, const fs::path& to,
                          const std::vector<SharedMapping>& mappings) {
+  const std::vector<PinnedMapping> pinned = read_pinned_list(images);
   std::map<uint32_t, std::vector<SharedMapping>> by_process;
   std::set<uint32_t> pids;
   for (const SharedMapping& m : mappings) {
+    if (is_pinned(pinned, m.pid, m.start)) continue;
     by_process[m.pid].push_back(m);
     pids.insert(m.pid);
   }

@@ -10,8 +10,8 @@
 //
 // What the kernel treats differently in mappings of files is left as it was: stacks that grow, locked and
 // huge pages, what forked children are not to inherit. So is what the kernel or CRIU touch in the process
-// before anybody watches over it: the places of its threads. And so is what would be copied at once
-// (pinned_list.h).
+// before anybody watches over it: the places of its threads. What a device driver will pin (pinned_list.h)
+// would be copied at once, so it stays anonymous memory, too: only its bytes are in the pages file.
 
 #include <cstdint>
 #include <filesystem>
@@ -20,7 +20,7 @@
 
 namespace coldstart {
 
-/// A mapping that is made one of the pages file.
+/// A mapping that is made one of the pages file, or (pinned_list.h) whose bytes are kept there.
 struct SharedMapping {
   uint32_t pid = 0;    ///< in the images
   uint64_t start = 0;  ///< address
@@ -40,8 +40,9 @@ inline uint64_t blocks_of(const SharedMapping& m) {
   return (m.end - m.start + shared_block_bytes - 1) / shared_block_bytes;
 }
 
-/// The mappings of all processes for which it is safe and worth it, by pid and address.
-std::vector<SharedMapping> choose_shared_mappings(const std::filesystem::path& images);
+/// The mappings of all processes for which it is safe and worth it, by pid and address; those that will be
+/// pinned among them only if they are `wanted`.
+std::vector<SharedMapping> choose_shared_mappings(const std::filesystem::path& images, bool pinned_wanted);
 
 /// Writes into the empty folder `to` all that CRIU needs to restore `images` with those mappings, in
 /// lazy-pages mode: it does not refer to `images`, and has only those pages that are never lazy.

@@ -72,11 +72,20 @@ AddressSpace::AddressSpace(Fd fd, const AddressSpace& parent)
       map_(parent.map_.forked(source_->not_inherited())),
       cursor_(parent.cursor_) {}
 
+/// From the copy, if that has it or can have it.
+uint64_t AddressSpace::bring_pinned(pid_t pid, const Piece& mapping) {
+  if (shared_)
+    for (const SharedMapping& m : shared_->pinned())
+      if (m.start == mapping.start)
+        return coldstart::bring_pinned(pid, mapping, CopiedPages(shared_->pages(), m, *source_));
+  return coldstart::bring_pinned(pid, mapping, *source_);
+}
+
 void AddressSpace::bring_pinned(pid_t pid) {
   for (const Piece& mapping : pinned_) {
     if (pid > 0) {
       userfault_.leave(mapping.start, mapping.size);
-      counters_.pushed_pages += coldstart::bring_pinned(pid, mapping, *source_) / page_size;
+      counters_.pushed_pages += bring_pinned(pid, mapping) / page_size;
       continue;
     }
     const std::lock_guard lock(mutex_);

@@ -137,6 +137,7 @@ class AddressSpace {
   Fill fill(Piece piece, Content content, std::vector<Piece>& left, std::atomic<uint64_t>& count);
   void lose();
   void end_if_filled();
+  uint64_t bring_pinned(pid_t pid, const Piece& mapping);
 
   Userfault userfault_;
   const std::shared_ptr<const PageSource> source_;

@@ -18,6 +18,7 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/base/workers.h"
+#include "core/memory/pages_window.h"
 
 namespace coldstart {
 
@@ -63,43 +64,18 @@ std::vector<Range> whole_ranges(const SharedMapping& m, const PageSource& source
   return ranges;
 }
 
-/// A place in our address space where `range` of the pages file is mapped, aligned as in the process.
-class Window {
- public:
-  Window(const Fd& pages, const SharedMapping& m, const Range& range) : size_(range.second - range.first) {
-    void* room = ::mmap(nullptr, size_ + huge_page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == MAP_FAILED) throw Error::sys("cannot reserve addresses");
-    room_ = static_cast<std::byte*>(room);
-    const auto address = reinterpret_cast<uint64_t>(room_);
-    at_ = room_ + ((huge_page_bytes - address % huge_page_bytes) % huge_page_bytes);
-    if (::mmap(at_, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, pages.get(),
-               static_cast<off_t>(m.offset + (range.first - m.start))) == MAP_FAILED) {
-      ::munmap(room_, size_ + huge_page_bytes);
-      throw Error::sys("cannot map the shared copy");
-    }
+/// One by one, as the kernel ends where it finds no room, though it may find it for the next: it makes some
+/// as it looks. Returns how many failed.
+uint64_t collapse(const PagesWindow& window) {
+  uint64_t failed = 0;
+  unsigned in_a_row = 0;
+  for (uint64_t at = 0; at < window.size() && in_a_row < most_failures_in_a_row; at += huge_page_bytes) {
+    const bool works = ::madvise(window.at() + at, huge_page_bytes, madvise_collapse) == 0;
+    if (!works && failed++ == 0) log::debug("{}", Error::sys("no huge page for the shared copy").what());
+    in_a_row = works ? 0 : in_a_row + 1;
   }
-  Window(const Window&) = delete;
-  Window& operator=(const Window&) = delete;
-  ~Window() { ::munmap(room_, size_ + huge_page_bytes); }
-
-  /// One by one, as the kernel ends where it finds no room, though it may find it for the next: it makes some
-  /// as it looks. Returns how many failed.
-  uint64_t collapse() const {
-    uint64_t failed = 0;
-    unsigned in_a_row = 0;
-    for (uint64_t at = 0; at < size_ && in_a_row < most_failures_in_a_row; at += huge_page_bytes) {
-      const bool works = ::madvise(at_ + at, huge_page_bytes, madvise_collapse) == 0;
-      if (!works && failed++ == 0) log::debug("{}", Error::sys("no huge page for the shared copy").what());
-      in_a_row = works ? 0 : in_a_row + 1;
-    }
-    return failed;
-  }
-
- private:
-  const size_t size_;
-  std::byte* room_ = nullptr;
-  std::byte* at_ = nullptr;
-};
+  return failed;
+}
 
 /// Neighbours of a mapping, as many as are touched at once.
 struct Stretch {
@@ -203,8 +179,8 @@ void make_huge(SharedPages& shared, const SnapshotPages& snapshot) {
       return shared.fill(m, at, page_size, *source, scratch, true) == SharedPages::Filled::present;
     };
     for (const Range& range : whole_ranges(m, *source, begin)) {
-      const Window window(shared.file(), m, range);
-      if (window.collapse() > 0) window.collapse();
+      const PagesWindow window(shared.file(), m.offset + (range.first - m.start), range.second - range.first);
+      if (collapse(window) > 0) collapse(window);
     }
   }
 }

@@ -169,7 +169,9 @@ bool MemoryTier::make_room(uint64_t bytes, uint64_t budget, const fs::path& for_
 
 /// Makes an entry aside and renames it into place.
 bool MemoryTier::make(const fs::path& folder, const fs::path& images, uint64_t budget, std::string& why) {
-  const std::vector<SharedMapping> mappings = choose_shared_mappings(images);
+  std::vector<SharedMapping> mappings = choose_shared_mappings(images, true);
+  // Device memory may be very large; its bytes can come from elsewhere.
+  if (full_bytes(mappings) > budget) mappings = choose_shared_mappings(images, false);
   if (mappings.empty()) {
     why = "the snapshot has no memory that can be shared";
     return false;

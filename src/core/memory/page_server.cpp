@@ -294,7 +294,7 @@ bool PageServer::take_message(int client) {
   auto source = pages_->process(static_cast<uint32_t>(pid));
   std::shared_ptr<const SharedProcess> shared;
   if (shared_) shared = std::make_shared<SharedProcess>(shared_, static_cast<uint32_t>(pid));
-  if (shared && shared->mappings().empty()) shared = nullptr;
+  if (shared && shared->mappings().empty() && shared->pinned().empty()) shared = nullptr;
   std::vector<PinnedMapping> pinned = options_.pinned;
   std::erase_if(pinned, [pid](const PinnedMapping& m) { return m.pid != static_cast<uint32_t>(pid); });
   auto space = std::make_shared<AddressSpace>(std::move(userfault.fd), std::move(source), counters_,

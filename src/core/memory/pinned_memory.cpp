@@ -9,7 +9,6 @@
 
 #include "core/base/error.h"
 #include "core/base/workers.h"
-#include "core/checkpoint/shared_images.h"
 
 namespace coldstart {
 
@@ -71,6 +70,22 @@ class Bringer {
 };
 
 }  // namespace
+
+CopiedPages::CopiedPages(SharedPages& pages, const SharedMapping& mapping, const PageSource& source)
+    : pages_(pages),
+      mapping_(mapping),
+      source_(source),
+      window_(pages.file(), mapping.offset, mapping.end - mapping.start) {
+  for (const Piece& piece : source.pieces())
+    if (mapping.start <= piece.start && piece.start < mapping.end) pieces_.push_back(piece);
+  mappings_ = {{mapping.start, mapping.end - mapping.start, mapping.start}};
+}
+
+ByteSpan CopiedPages::view(uint64_t image, uint64_t size, MutableByteSpan scratch) const {
+  if (pages_.fill(mapping_, image, size, source_, scratch, true) != SharedPages::Filled::present)
+    return source_.view(image, size, scratch);
+  return {window_.at() + (image - mapping_.start), size};
+}
 
 uint64_t bring_pinned(pid_t pid, const Piece& mapping, const PageSource& source) {
   Bringer bringer(pid, source);

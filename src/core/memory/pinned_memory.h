@@ -10,8 +10,24 @@
 #include <sys/types.h>
 
 #include "core/memory/page_source.h"
+#include "core/memory/pages_window.h"
+#include "core/memory/shared_pages.h"
 
 namespace coldstart {
+
+/// The bytes of one of a shared copy's pinned mappings, which are filled in from `source` as they are read.
+/// Where the host has no room for them, they are the source's own.
+class CopiedPages final : public PageSource {
+ public:
+  CopiedPages(SharedPages& pages, const SharedMapping& mapping, const PageSource& source);
+  ByteSpan view(uint64_t image, uint64_t size, MutableByteSpan scratch) const override;
+
+ private:
+  SharedPages& pages_;
+  const SharedMapping mapping_;
+  const PageSource& source_;
+  const PagesWindow window_;
+};
 
 /// Brings all pages of a mapping, those that the snapshot has nothing of too, with as many threads as there
 /// are processors; gives the bytes of the snapshot. `pid` is the process as we see it: nothing in it may run,

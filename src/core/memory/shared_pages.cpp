@@ -75,6 +75,7 @@ void SharedPages::create(const fs::path& folder, const std::vector<SharedMapping
 
 SharedPages::SharedPages(const fs::path& folder)
     : mappings_(read_layout(folder / "layout")),
+      pinned_(read_pinned_list(folder / "images")),
       pages_(open_file(folder / "pages", O_RDWR)),
       blocks_(blocks_in(mappings_)) {
   const Fd table = open_file(folder / "present", O_RDWR);
@@ -95,7 +96,7 @@ SharedPages::~SharedPages() {
 std::vector<uint32_t> SharedPages::pids() const {
   std::vector<uint32_t> result;
   for (const SharedMapping& m : mappings_)
-    if (result.empty() || result.back() != m.pid) result.push_back(m.pid);
+    if (!is_pinned(m) && (result.empty() || result.back() != m.pid)) result.push_back(m.pid);
   return result;
 }
 
@@ -160,7 +161,7 @@ SharedPages::Filled SharedPages::fill(const SharedMapping& m, uint64_t image, ui
 
 SharedProcess::SharedProcess(std::shared_ptr<SharedPages> pages, uint32_t pid) : pages_(std::move(pages)) {
   for (const SharedMapping& m : pages_->mappings())
-    if (m.pid == pid) mappings_.push_back(m);
+    if (m.pid == pid) (pages_->is_pinned(m) ? pinned_ : mappings_).push_back(m);
 }
 
 const SharedMapping* SharedProcess::find(uint64_t image) const {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/base/fd.h"
+#include "core/checkpoint/pinned_list.h"
 #include "core/checkpoint/shared_images.h"
 #include "core/memory/page_source.h"
 
@@ -35,6 +36,8 @@ class SharedPages {
   ~SharedPages();
 
   const std::vector<SharedMapping>& mappings() const { return mappings_; }
+  /// Only the bytes of this one are here: it is no mapping of the pages file.
+  bool is_pinned(const SharedMapping& m) const { return coldstart::is_pinned(pinned_, m.pid, m.start); }
   /// The pids that have mappings of it.
   std::vector<uint32_t> pids() const;
 
@@ -60,6 +63,7 @@ class SharedPages {
   bool fill_block(const SharedMapping& m, uint64_t index, const PageSource& source, MutableByteSpan scratch);
 
   std::vector<SharedMapping> mappings_;
+  std::vector<PinnedMapping> pinned_;
   Fd pages_;
   uint8_t* present_ = nullptr;  // mapped, shared with all servers
   size_t blocks_ = 0;
@@ -70,6 +74,8 @@ class SharedProcess {
  public:
   SharedProcess(std::shared_ptr<SharedPages> pages, uint32_t pid);
   const std::vector<SharedMapping>& mappings() const { return mappings_; }
+  /// Those of which only the bytes are in the copy.
+  const std::vector<SharedMapping>& pinned() const { return pinned_; }
   /// The mapping that had this address at the dump; null if it is not a shared one.
   const SharedMapping* find(uint64_t image) const;
   SharedPages& pages() const { return *pages_; }
@@ -77,6 +83,7 @@ class SharedProcess {
  private:
   std::shared_ptr<SharedPages> pages_;
   std::vector<SharedMapping> mappings_;
+  std::vector<SharedMapping> pinned_;
 };
 
 /// Fills a whole copy, as after a snapshot. False if there is no room for all of it.

@@ -74,10 +74,29 @@ TEST_CASE("pinned mappings: those that the images have, and that nobody touches 
   CHECK(read_pinned_list(dir.path()) == std::vector<PinnedMapping>{mapping(100), mapping(300)});
   CHECK(advice(dir.path(), 0) == uint64_t{1} << MADV_HUGEPAGE);
   CHECK(advice(dir.path(), 1) == uint64_t{1} << MADV_NOHUGEPAGE);
-  // They are not shared, as they would be copied at once.
-  const std::vector<SharedMapping> shared = choose_shared_mappings(dir.path());
-  REQUIRE(shared.size() == 1);
-  CHECK(shared[0].start == 200 * P);
+  CHECK(is_pinned({mapping(100), mapping(300)}, 7, 300 * P));
+  CHECK(is_pinned({mapping(100), mapping(300)}, 7, (300 + pages) * P - 1));
+  CHECK(!is_pinned({mapping(100), mapping(300)}, 7, (300 + pages) * P));
+  CHECK(!is_pinned({mapping(100), mapping(300)}, 7, 200 * P));
+  CHECK(!is_pinned({mapping(100), mapping(300)}, 6, 100 * P));
+  CHECK(!is_pinned({mapping(100), mapping(300)}, 8, 100 * P));
+}
+
+TEST_CASE("pinned mappings: their bytes may be in the shared copy, but they are no mappings of it") {
+  const TempDir dir;
+  write_images(dir.path());
+  CriuImage(ImageKind::files).write(dir.path() / "files.img");
+  keep_pinned_mappings(dir.path(), {mapping(100)});
+  REQUIRE(choose_shared_mappings(dir.path(), false).size() == 2);
+  const std::vector<SharedMapping> shared = choose_shared_mappings(dir.path(), true);
+  REQUIRE(shared.size() == 3);
+  const TempDir copy;
+  write_shared_images(dir.path(), copy.path(), shared);
+  CHECK(read_pinned_list(copy.path()) == std::vector<PinnedMapping>{mapping(100)});
+  const auto mm = CriuImage::read(copy.path() / "mm-7.img", ImageKind::mm).entry<criu::Mm>(0);
+  CHECK(mm.vmas(0).status() == (vma_regular | vma_anonymous_private));
+  CHECK(mm.vmas(1).status() == (vma_regular | vma_file_private));
+  CHECK(mm.vmas(2).status() == (vma_regular | vma_file_private));
 }
 
 TEST_CASE("pinned mappings: without any there is no list") {
@@ -86,7 +105,6 @@ TEST_CASE("pinned mappings: without any there is no list") {
   keep_pinned_mappings(dir.path(), {});
   keep_pinned_mappings(dir.path(), {mapping(600)});
   CHECK(!std::filesystem::exists(dir.path() / "pinned.json"));
-  CHECK(choose_shared_mappings(dir.path()).size() == 3);
 }
 
 TEST_CASE("pinned mappings: a list that makes no sense is corrupt") {
