@@ -5,6 +5,7 @@
     counter.py PORT MEBIBYTES [WORKERS [ZEROS]]
 
 GET /       {"count": how often it was asked, kept on the device; "digest": of all its device memory}
+GET /ready  {}, at once: reading 100 GB of device memory takes minutes
 WORKERS     further processes, each with device memory of its own; they do nothing but keep it
 ZEROS       mebibytes of further device memory that hold nothing, as a cache that nothing is in yet
 """
@@ -76,7 +77,7 @@ def main():
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            body = json.dumps(memory.count()).encode()
+            body = json.dumps({} if self.path == "/ready" else memory.count()).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

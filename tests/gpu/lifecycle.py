@@ -35,12 +35,17 @@ def timed(function, pid, arguments):
     return time.perf_counter() - start
 
 
+def end_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def life(mebibytes, port):
-    server = subprocess.Popen([sys.executable, os.path.join(here, "counter.py"), str(port), str(mebibytes)])
+    server = subprocess.Popen([sys.executable, os.path.join(here, "counter.py"), str(port), str(mebibytes)],
+                              preexec_fn=end_with_parent)
     try:
         for _ in range(2400):
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).read()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=60).read()
                 break
             except OSError:
                 time.sleep(0.05)

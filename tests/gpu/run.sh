@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Proves GPU snapshots on a real GPU, and prints tables for docs/gpu-results.md: tests/gpu/run.sh [--fake]
+# What comes first tells most, should the time be too short for all.
 #
 # It needs root, one GPU with driver 570 or newer (580 for all of it), and python3 with torch for part 2; of coldstart only
 # build/gpu-bundle.tgz (make gpu-bundle), which it unpacks to /opt/coldstart-gpu. Under 9 minutes. With --fake it runs what
@@ -18,6 +19,10 @@ failures=0
 bad() {
   echo "FAIL: $*"
   failures=$((failures + 1))
+}
+# tail_of FILE: behind a failure
+tail_of() {
+  if [[ -s $1 ]]; then tail -n "${2:-12}" "$1" | sed 's/^/      | /'; fi
 }
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/coldstart-gpu.XXXXXX")
@@ -90,8 +95,14 @@ start() {
   disown # its end is no news
   started+=("$pid")
 }
+# wait_said TEXT: until the process that was started last says it
+wait_said() {
+  local end=$((SECONDS + 60))
+  until grep -q "$1" "$work/server.log" || [[ $SECONDS -gt $end ]]; do sleep 0.1; done
+}
 wait_gone() {
-  while kill -0 "$1" 2>/dev/null; do sleep 0.02; done
+  local end=$((SECONDS + 30))
+  while kill -0 "$1" 2>/dev/null && [[ $SECONDS -lt $end ]]; do sleep 0.02; done
 }
 end_all() {
   local one
@@ -110,71 +121,117 @@ else
   note "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader), $(nproc) cores, $(uname -r), $(date -u +%F)"
 fi
 "$coldstart" doctor || true
+note ""
+note "$(df -h "$work" | awk 'NR == 2 { print $4 " free of " $2 " on " $6 }'), huge pages: $(</sys/kernel/mm/transparent_hugepage/enabled)"
+if [[ -z $fake ]]; then python3 "$here/grow_memory.py" 64 25 || true; fi
 
 say "1. The driver's calls, and the limits of the hardware"
 python3 "$here/lifecycle.py" --bandwidth || bad "bandwidth"
 note ""
-PORT=24700 python3 "$here/lifecycle.py" "${sizes[@]}" || bad "lifecycle"
+lifecycle() { # FIRST_PORT MEBIBYTES...
+  PORT=$1 timeout 120 python3 "$here/lifecycle.py" "${@:2}" 2>"$work/log" || {
+    bad "lifecycle of ${*:2} MiB"
+    tail_of "$work/log"
+  }
+}
+lifecycle 24700 "${sizes[@]:0:2}"
 
 say "2. A server: cold, one helper a call with plain CRIU, coldstart"
 criu=$("$coldstart" --json doctor | python3 -c 'import json, sys
-print(next(c.get("path", "") for c in json.load(sys.stdin)["checks"] if c["name"] == "criu"))')
+print(next((c.get("path", "") for c in json.load(sys.stdin)["checks"] if c["name"] == "criu"), ""))')
+key() { python3 -c 'import json, sys; a = json.load(sys.stdin); print(a.get("sha256") or a["digest"])'; }
+helper() { timeout 120 "$work/cuda-checkpoint" "$@" --pid "$pid" >>"$work/log" 2>&1; }
 
-# compare NAME COMMAND...: URL is asked; each way prints its seconds to the first right answer
-compare() {
-  local name=$1 url="http://127.0.0.1:$port/?seed=7" t cold toggled ours answer
-  shift
-  t=$(now)
-  start "$@"
-  answer=$(wait_answer "$url" 180) || { bad "$name did not start: $(tail -n 3 "$work/server.log")"; return; }
-  cold=$(since "$t")
-  key() { python3 -c 'import json, sys; a = json.load(sys.stdin); print(a.get("sha256") or a["digest"])'; }
-  want=$(key <<<"$answer")
-
-  # as everyone does it: a process for each call
+# As everyone does it, a process for each call: seconds to the first right answer of process $pid, in $toggled.
+toggle() { # NAME URL ANSWER_WANTED
+  local name=$1 url=$2 want=$3 t answer
+  toggled=
+  rm -rf "$work/images"
   mkdir "$work/images"
-  if ! "$work/cuda-checkpoint" --action lock --pid "$pid" || ! "$work/cuda-checkpoint" --action checkpoint --pid "$pid" ||
-    ! "$criu" dump -D "$work/images" -t "$pid" --tcp-close --shell-job -L "$work" -o dump.log; then
-    bad "$name: plain CRIU's dump: $(tail -n 3 "$work/images/dump.log")"
+  : >"$work/log"
+  if ! helper --action lock || ! helper --action checkpoint; then
+    bad "$name: cuda-checkpoint's checkpoint"
+    tail_of "$work/log"
+    return
+  fi
+  python3 "$here/checkpointed.py" "$pid" >"$work/checkpointed.$name" 2>&1 || true
+  if ! timeout 120 "$criu" dump -D "$work/images" -t "$pid" --tcp-close --shell-job -L "$work" -o dump.log >>"$work/log" 2>&1; then
+    bad "$name: plain CRIU's dump"
+    tail_of "$work/images/dump.log"
+    return
   fi
   wait_gone "$pid"
   t=$(now)
-  "$criu" restore -D "$work/images" --tcp-close --shell-job -d -L "$work" -o restore.log --pidfile "$work/pid" ||
-    bad "$name: plain CRIU's restore: $(tail -n 3 "$work/images/restore.log")"
-  pid=$(cat "$work/pid" 2>/dev/null || echo "$pid")
-  started+=("$pid")
-  if ! "$work/cuda-checkpoint" --action restore --pid "$pid" || ! "$work/cuda-checkpoint" --action unlock --pid "$pid"; then
-    bad "$name: cuda-checkpoint's restore"
+  if ! timeout 120 "$criu" restore -D "$work/images" --tcp-close --shell-job -d -L "$work" -o restore.log --pidfile "$work/pid" \
+    >>"$work/log" 2>&1; then
+    bad "$name: plain CRIU's restore"
+    tail_of "$work/images/restore.log"
+    return
   fi
-  answer=$(wait_answer "$url" 120) || { bad "$name: no answer after plain CRIU"; return; }
+  pid=$(<"$work/pid")
+  started+=("$pid")
+  if ! helper --action restore || ! helper --action unlock; then
+    bad "$name: cuda-checkpoint's restore"
+    tail_of "$work/log"
+    return
+  fi
+  answer=$(wait_answer "$url" 60) || { bad "$name: no answer after plain CRIU"; return; }
   toggled=$(since "$t")
   [[ $(key <<<"$answer") == "$want" ]] || bad "$name: another answer after plain CRIU"
-  end_all
-  rm -rf "$work/images"
+}
 
-  "$coldstart" snapshot -t "$name" "${environment[@]}" --ready "$url" --timeout 180 --gpu on -- "$@" >"$work/log" 2>&1 || {
-    bad "$name: snapshot: $(tail -n 3 "$work/log")"
+# The same of coldstart, the better of two, in $ours; and of each stage of it, in $stages.
+snapshot_and_restore() { # NAME URL ANSWER_WANTED COMMAND...
+  local name=$1 url=$2 want=$3 t answer seconds
+  shift 3
+  ours='' stages=''
+  timeout 240 "$coldstart" snapshot -t "$name" "${environment[@]}" --ready "$url" --timeout 180 --gpu on -- "$@" >"$work/log" 2>&1 || {
+    bad "$name: snapshot"
+    tail_of "$work/log"
     return
   }
   sed 's/^/    /' "$work/log"
-  local best=
   for _ in 1 2; do
     t=$(now)
-    "$coldstart" restore "$name" -d --no-wait --name "$name" >"$work/log" 2>&1 || {
-      bad "$name: restore: $(tail -n 3 "$work/log")"
+    timeout 120 "$coldstart" --json restore "$name" -d --no-wait --name "$name" >"$work/restored" 2>"$work/log" || {
+      bad "$name: restore"
+      tail_of "$work/log"
       return
     }
-    answer=$(wait_answer "$url" 120) || { bad "$name: no answer"; return; }
-    ours=$(since "$t")
+    answer=$(wait_answer "$url" 60) || { bad "$name: no answer"; return; }
+    seconds=$(since "$t")
     [[ $(key <<<"$answer") == "$want" ]] || bad "$name: another answer"
-    best=$(printf '%s\n' "$ours" ${best:+"$best"} | sort -n | head -n 1)
+    if [[ -z $ours ]] || awk "BEGIN { exit !($seconds < $ours) }"; then
+      ours=$seconds
+      stages=$(python3 -c 'import json, sys
+print(", ".join("%s %.2f s" % (s["name"], s["seconds"]) for s in json.load(sys.stdin)["replicas"][0]["stages"]))' <"$work/restored")
+    fi
     "$coldstart" stop "$name" >/dev/null
   done
-  awk -v n="$name" -v c="$cold" -v t="$toggled" -v o="$best" \
-    'BEGIN { printf "| %s | %s s | %s s | %s s | %.1f | %.1f |\n", n, c, t, o, t / o, c / o }'
 }
-note "| server | cold | cuda-checkpoint + CRIU | coldstart | faster than those | than cold |"
-note "|---|---|---|---|---|---|"
+
+rows=()
+# compare NAME COMMAND...: URL is asked; each way counts the seconds to the first right answer
+compare() {
+  local name=$1 url="http://127.0.0.1:$port/?seed=7" t cold answer want
+  shift
+  t=$(now)
+  start "$@"
+  answer=$(wait_answer "$url" 180) || { bad "$name did not start"; tail_of "$work/server.log"; end_all; return; }
+  cold=$(since "$t")
+  want=$(key <<<"$answer")
+  toggle "$name" "$url" "$want"
+  end_all
+  rm -rf "$work/images"
+  snapshot_and_restore "$name" "$url" "$want" "$@"
+  rows+=("$(awk -v n="$name" -v c="$cold" -v t="$toggled" -v o="$ours" 'BEGIN {
+    printf "| %s | %s s | %s | %s | %s | %s |", n, c, t ? t " s" : "-", o ? o " s" : "-",
+      t && o ? sprintf("%.1f", t / o) : "-", o ? sprintf("%.1f", c / o) : "-" }')")
+  note "$name: cold $cold s, toggled ${toggled:--} s, coldstart ${ours:--} s (${stages:--})"
+  # Room for the next one.
+  "$coldstart" snapshot rm "$name" >/dev/null 2>&1 || true
+  "$coldstart" store gc >/dev/null 2>&1 || true
+}
 compare counter python3 "$here/counter.py" "$port" "$([[ -n $fake ]] && echo 4 || echo 1024)"
 for gigabytes in "${part2[@]}"; do
   if left 330; then
@@ -184,8 +241,52 @@ for gigabytes in "${part2[@]}"; do
     note "torch with $gigabytes GB: no time left"
   fi
 done
+note ""
+note "| server | cold | cuda-checkpoint + CRIU | coldstart | faster than those (bar: 3) | than cold (bar: 10) |"
+note "|---|---|---|---|---|---|"
+printf '%s\n' "${rows[@]}"
+note ""
+note "What the driver leaves in a checkpointed process (the last server that was):"
+file=$(find "$work" -maxdepth 1 -name 'checkpointed.*' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
+if [[ -n $file ]]; then sed 's/^/    /' "$file"; fi
 
-say "3. Failures: the server runs on, or is gone with a reason"
+say "3. Refill of weights from the page cache, every byte verified"
+note "| file | readers | refill | pinned copy | of it |"
+note "|---|---|---|---|---|"
+dd if=/dev/urandom of="$work/weights" bs=1M count="$refill_mb" status=none
+cat "$work/weights" >/dev/null
+for readers in 4 8 16; do
+  if left 530; then "$refill" "$work/weights" "$readers" || bad "refill"; fi
+done
+
+say "4. Weights dropped before a snapshot, and filled in again by coldstart"
+mkdir "$work/models"
+python3 "$here/hinted_server.py" make "$work/models/model.safetensors" $((refill_mb / 4))
+"$coldstart" image pack "$work/models" -t models >/dev/null || bad "no model"
+# on_server PATH VERB: what coldstart said of it, as a line
+on_server() {
+  get "http://127.0.0.1:$port/$1" | python3 -c 'import json, sys
+a = json.load(sys.stdin)
+print("| %s | %.1f GB | %.2f s | %.1f GB/s |" % (sys.argv[1], a["bytes"] / 1e9, a["seconds"], a["bytes_per_second"] / 1e9))
+sys.exit(len(a.get("kept", [])))' "$1" || bad "weights $1"
+}
+if left 530; then
+  port=$((port + 2))
+  export COLDSTART=$coldstart MODELS=models
+  start python3 "$here/hinted_server.py" "$port" "$work/models/model.safetensors" gpu
+  whole=$(wait_answer "http://127.0.0.1:$port/" 60) || bad "the server with weights does not start: $(tail -n 3 "$work/server.log")"
+  note "| call | weights | time | speed |"
+  note "|---|---|---|---|"
+  on_server drop
+  "$coldstart" snapshot --pid "$pid" -t hinted >"$work/log" 2>&1 || bad "snapshot without weights: $(tail -n 3 "$work/log")"
+  wait_gone "$pid"
+  "$coldstart" restore hinted -d --no-wait --name hinted >"$work/log" 2>&1 || bad "restore without weights: $(tail -n 3 "$work/log")"
+  on_server refill
+  [[ $(get "http://127.0.0.1:$port/") == "$whole" ]] || bad "the weights are not those from before"
+  "$coldstart" stop hinted >/dev/null || true
+fi
+
+say "5. Failures: the server runs on, or is gone with a reason"
 port=$((port + 1))
 start python3 "$here/counter.py" "$port" "${sizes[0]}"
 wait_answer "http://127.0.0.1:$port/" 60 >/dev/null || bad "the counter does not start"
@@ -228,7 +329,7 @@ end_all
 if [[ -z $fake ]]; then
   free=$(nvidia-smi --query-gpu=memory.free --format=csv,noheader,nounits | head -n 1)
   start python3 "$here/counter.py" $((port + 1)) $((free - sizes[0] / 2 - 600))
-  wait_answer "http://127.0.0.1:$((port + 1))/" 60 >/dev/null || bad "nothing fills the GPU"
+  wait_answer "http://127.0.0.1:$((port + 1))/ready" 60 >/dev/null || bad "nothing fills the GPU"
 else
   fake_gpu 1
 fi
@@ -240,55 +341,24 @@ if [[ -n $fake ]]; then fake_gpu 64; fi
 
 # a kernel that does not end, managed memory: with torch
 if [[ -z $fake ]] && left 450 && python3 -c 'import torch' 2>/dev/null; then
-  start python3 -c 'import torch; s = torch.cuda.Stream(); torch.cuda._sleep(int(1e11)); print("x", flush=True); torch.cuda.synchronize()'
-  sleep 12
+  start python3 -c 'import torch; torch.cuda._sleep(int(1e11)); print("started", flush=True); torch.cuda.synchronize()'
+  wait_said started
   "$coldstart" snapshot --pid "$pid" -t busy --gpu-timeout 1 >"$work/log" 2>&1 && bad "a busy GPU was snapshotted"
   if grep -q NOT_READY "$work/log"; then note "busy GPU: $(head -n 1 "$work/log")"; else bad "busy GPU: $(<"$work/log")"; fi
   end_all
   start python3 -c 'import ctypes, time, torch
 torch.zeros(1, device="cuda"); p = ctypes.c_uint64()
-print(ctypes.CDLL("libcuda.so.1").cuMemAllocManaged(ctypes.byref(p), ctypes.c_size_t(1 << 24), 1), flush=True); time.sleep(600)'
-  sleep 10
+print(ctypes.CDLL("libcuda.so.1").cuMemAllocManaged(ctypes.byref(p), ctypes.c_size_t(1 << 24), 1), "started", flush=True); time.sleep(600)'
+  wait_said started
   status=0
   "$coldstart" snapshot --pid "$pid" -t managed >"$work/log" 2>&1 || status=$?
   note "managed memory: status $status: $(head -n 2 "$work/log" | tr '\n' ' ')"
   end_all
 fi
 
-say "4. Refill of weights from the page cache, every byte verified"
-note "| file | readers | refill | pinned copy | of it |"
-note "|---|---|---|---|---|"
-dd if=/dev/urandom of="$work/weights" bs=1M count="$refill_mb" status=none
-cat "$work/weights" >/dev/null
-for readers in 4 8 16; do
-  if left 530; then "$refill" "$work/weights" "$readers" || bad "refill"; fi
-done
-
-say "5. Weights dropped before a snapshot, and filled in again by coldstart"
-mkdir "$work/models"
-python3 "$here/hinted_server.py" make "$work/models/model.safetensors" $((refill_mb / 4))
-"$coldstart" image pack "$work/models" -t models >/dev/null || bad "no model"
-# on_server PATH VERB: what coldstart said of it, as a line
-on_server() {
-  get "http://127.0.0.1:$port/$1" | python3 -c 'import json, sys
-a = json.load(sys.stdin)
-print("| %s | %.1f GB | %.2f s | %.1f GB/s |" % (sys.argv[1], a["bytes"] / 1e9, a["seconds"], a["bytes_per_second"] / 1e9))
-sys.exit(len(a.get("kept", [])))' "$1" || bad "weights $1"
-}
-if left 530; then
-  port=$((port + 2))
-  export COLDSTART=$coldstart MODELS=models
-  start python3 "$here/hinted_server.py" "$port" "$work/models/model.safetensors" gpu
-  whole=$(wait_answer "http://127.0.0.1:$port/" 60) || bad "the server with weights does not start: $(tail -n 3 "$work/server.log")"
-  note "| call | weights | time | speed |"
-  note "|---|---|---|---|"
-  on_server drop
-  "$coldstart" snapshot --pid "$pid" -t hinted >"$work/log" 2>&1 || bad "snapshot without weights: $(tail -n 3 "$work/log")"
-  wait_gone "$pid"
-  "$coldstart" restore hinted -d --no-wait --name hinted >"$work/log" 2>&1 || bad "restore without weights: $(tail -n 3 "$work/log")"
-  on_server refill
-  [[ $(get "http://127.0.0.1:$port/") == "$whole" ]] || bad "the weights are not those from before"
-  "$coldstart" stop hinted >/dev/null || true
+if [[ ${#sizes[@]} -gt 2 ]] && left 500; then
+  say "6. The driver's calls once more"
+  lifecycle 24710 "${sizes[@]:2}"
 fi
 
 note ""
