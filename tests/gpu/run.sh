@@ -64,6 +64,17 @@ else
   coldstart=/opt/coldstart-gpu/bin/coldstart refill=/opt/coldstart-gpu/bin/refill-speed
   export COLDSTART_CRIU_PREFIX=/opt/coldstart-gpu/criu
   sizes=(1024 4096 16384) refill_mb=8192 part2=(8 16)
+  # Where the driver is in no place that the loader knows.
+  for name in cuda nvidia-ml; do
+    variable=COLDSTART_LIB$([[ $name == cuda ]] && echo CUDA || echo NVML)
+    if [[ -n ${!variable:-} ]] || ldconfig -p | grep -q "lib$name.so.1 "; then continue; fi
+    for folder in ${LD_LIBRARY_PATH//:/ } /usr/local/nvidia/lib64 /usr/local/nvidia/lib /usr/lib64 /usr/lib/x86_64-linux-gnu; do
+      if [[ -e $folder/lib$name.so.1 ]]; then
+        export "$variable=$folder/lib$name.so.1"
+        break
+      fi
+    done
+  done
 fi
 export COLDSTART_STORE=$work/store
 # A process that has it open cannot be checkpointed. It is the whole machine's setting: put back at the end.
