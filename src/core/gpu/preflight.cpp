@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/process_tree.h"
@@ -53,13 +54,6 @@ bool is_mps_client(pid_t pid) {
                     none);
 }
 
-uint64_t available_host_memory() {
-  std::ifstream in("/proc/meminfo");
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with("MemAvailable:")) return std::strtoull(line.c_str() + 13, nullptr, 10) << 10;
-  return 0;
-}
-
 std::string shown(pid_t pid) {
   return fmt::format("{} (pid {})", status_field(pid, "Name"), pid);
 }
@@ -101,12 +95,15 @@ void require_checkpointable(const GpuInventory& host, const std::vector<pid_t>& 
                         "checkpoint",
                         shown(pid), host.driver),
             "let the server close its NCCL communicators first (--pre-snapshot), or use driver 610");
-  const uint64_t wanted = device_bytes(host, pids);
-  const uint64_t available = available_host_memory();
-  if (wanted > available)
-    throw Error(fmt::format("{} MiB of device memory have to be copied to the host, where {} MiB are free",
-                            wanted >> 20, available >> 20),
-                "let the server drop what it can first (--pre-snapshot), or free memory");
+  if (const auto lacking = lack_of_host_memory(device_bytes(host, pids)))
+    throw Error(*lacking, "let the server drop what it can first (--pre-snapshot), or free memory");
+}
+
+std::optional<std::string> lack_of_host_memory(uint64_t device_bytes) {
+  const uint64_t available = available_memory();
+  if (device_bytes <= available) return std::nullopt;
+  return fmt::format("{} MiB of device memory go through memory of the host, where {} MiB are free",
+                     device_bytes >> 20, available >> 20);
 }
 
 uint64_t resident_bytes(pid_t pid) {

@@ -131,6 +131,8 @@ Json gpu_restore_request(const Json& facts, const std::string& asked_map) {
   const GpuMap map =
       choose_gpus(snapshot, host, visible_gpus(host.gpus, std::getenv("CUDA_VISIBLE_DEVICES")), asked);
   require_free_device_memory(snapshot, host, map);
+  if (const auto lacking = lack_of_host_memory(snapshot.bytes))
+    throw Error::incompatible(*lacking, "stop other replicas, or use a host with more memory");
   return {{"map", to_text(map)}};
 }
 

@@ -4,7 +4,8 @@
 //
 //   snapshot:  preflight ─ lock all ─ checkpoint all ─┬─ CRIU's dump ─ the bytes are there ─ publish
 //                                                     └─ --leave-running: restore all ─ unlock all
-//   restore:   does it fit, is there room ─ CRIU's restore, with all of the host copies ─
+//   restore:   does it fit, is there room, on the GPU and the host ─ CRIU's restore, with all of the host
+//   copies ─
 //              restore all ─ unlock all ─ all run ─ readiness
 //
 // Processes are locked before anything is frozen, and all of them before the first is checkpointed. Whatever
