@@ -7,6 +7,7 @@
 
 #include "commands/commands.h"
 #include "core/base/files.h"
+#include "core/base/workers.h"
 #include "core/checkpoint/manifest.h"
 #include "core/pipeline/weights_hint.h"
 
@@ -18,8 +19,8 @@ struct Options {
   std::string reference;
   std::string list = "-";
   std::string file;
-  RefillOptions refill;
-  unsigned buffer_megabytes = 16;
+  RefillOptions refill{.readers = std::min(default_jobs(), 16U)};
+  unsigned buffer_megabytes = 4;
 };
 
 constexpr size_t list_limit = size_t{256} << 20;

@@ -145,7 +145,7 @@ class Inspection {
     } else if (S_ISCHR(file.stat.st_mode)) {
       const unsigned major = gnu_dev_major(file.stat.st_rdev);
       if (major != memory_devices && major != terminals && (major < first_pts || major > last_pts))
-        refuse("the device " + file.link, "let it close the device before the snapshot");
+        refuse("the device " + file.link, hint_of_device(file.link));
     } else if (file.link.starts_with("/") && !file.link.starts_with("/memfd:")) {
       const std::set<std::string>& mounts = mounts_.try_emplace(file.pid, mounts_of(file.pid)).first->second;
       const std::string mount = file.info("mnt_id");
@@ -153,6 +153,12 @@ class Inspection {
         refuse(file.link + " of a file system that is not mounted where it runs",
                "give it no files from outside");
     }
+  }
+
+  /// The driver closes the devices of what it checkpoints: processes that use CUDA.
+  static std::string hint_of_device(const std::string& device) {
+    if (!device.starts_with("/dev/nvidia")) return "let it close the device before the snapshot";
+    return "with CUDA: leave out --gpu off; with NVML alone: let it call nvmlShutdown() first (--pre-snapshot)";
   }
 
   void look_at_protocol(const OpenFile& file) {

@@ -29,9 +29,9 @@ struct RefillPiece {
 };
 
 struct RefillOptions {
-  size_t buffer_bytes = size_t{16} << 20;
+  size_t buffer_bytes = size_t{4} << 20;
   unsigned buffers = 8;
-  unsigned readers = 4;
+  unsigned readers = 4;  ///< a core reads and checks some 5 GB/s, and a GPU takes ten times as much
   unsigned streams = 2;
   /// Every byte is read back from the device and compared: for tests, and for who doubts the GPU.
   bool read_back = false;

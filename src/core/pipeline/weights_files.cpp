@@ -2,6 +2,7 @@
 #include "core/pipeline/weights_files.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -101,6 +102,39 @@ std::optional<WeightsFile> image_weights(const std::shared_ptr<Store>& store, co
   };
   add_tensors(file);
   return file;
+}
+
+uint64_t whole_chunks(const WeightsFile& file, uint64_t at, uint64_t most) {
+  const uint64_t end = at + most;
+  const auto cell =
+      std::partition_point(file.cells.begin(), file.cells.end(),
+                           [end](const WeightsFile::Cell& c) { return c.offset + c.bytes <= end; });
+  const bool is_cut = cell != file.cells.end() && cell->offset < end && cell->offset > at;
+  return is_cut ? cell->offset - at : most;
+}
+
+void read_weights(Store& store, const WeightsFile& file, uint64_t at, MutableByteSpan into) {
+  const uint64_t end = at + into.size();
+  const auto part = [&](uint64_t low, uint64_t high) { return into.subspan(low - at, high - low); };
+  const auto zero = [&](uint64_t low, uint64_t high) { std::memset(part(low, high).data(), 0, high - low); };
+  uint64_t done = at;
+  auto cell = std::partition_point(file.cells.begin(), file.cells.end(),
+                                   [at](const WeightsFile::Cell& c) { return c.offset + c.bytes <= at; });
+  for (; cell != file.cells.end() && cell->offset < end; ++cell) {
+    const uint64_t low = std::max(at, cell->offset);
+    const uint64_t high = std::min(end, cell->offset + cell->bytes);
+    zero(done, low);
+    done = high;
+    if (high - low == cell->bytes) {
+      store.read_into(*cell->digest, part(low, high));
+      continue;
+    }
+    const Bytes whole = store.read(*cell->digest);
+    if (whole.size() != cell->bytes)
+      throw Error::corrupt(file.name + ": a chunk has another length than its file says");
+    std::memcpy(part(low, high).data(), whole.data() + (low - cell->offset), high - low);
+  }
+  zero(done, end);
 }
 
 WeightsFile open_weights(const std::shared_ptr<Store>& store, const std::optional<Digest>& image, pid_t pid,

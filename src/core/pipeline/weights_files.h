@@ -24,6 +24,13 @@ WeightsFile open_weights(const std::shared_ptr<Store>& store, const std::optiona
 std::optional<WeightsFile> image_weights(const std::shared_ptr<Store>& store, const Digest& image,
                                          const std::string& path);
 
+/// How many bytes from `at` on, at most `most`, are best read at once: no chunk is read a second time for the
+/// rest of it.
+uint64_t whole_chunks(const WeightsFile& file, uint64_t at, uint64_t most);
+
+/// The bytes of an image's file from `at` on, verified; holes are zeros. Thread-safe. Throws Error::corrupt.
+void read_weights(Store& store, const WeightsFile& file, uint64_t at, MutableByteSpan into);
+
 /// What is in it. Reads its beginning.
 std::vector<Tensor> tensors_of(const WeightsFile& file);
 

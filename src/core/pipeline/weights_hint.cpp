@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
 #include <map>
 
 #include <fmt/format.h>
@@ -25,26 +24,6 @@ struct NamedTensors {
   WeightsFile file;
   std::map<std::string, Tensor> by_name;
 };
-
-/// The bytes of a file from `at` on. Thread-safe.
-void read_range(Store& store, const WeightsFile& file, uint64_t at, MutableByteSpan into) {
-  std::memset(into.data(), 0, into.size());  // for holes
-  const uint64_t end = at + into.size();
-  auto cell = std::partition_point(file.cells.begin(), file.cells.end(),
-                                   [at](const WeightsFile::Cell& c) { return c.offset + c.bytes <= at; });
-  for (; cell != file.cells.end() && cell->offset < end; ++cell) {
-    const uint64_t low = std::max(at, cell->offset);
-    const uint64_t high = std::min(end, cell->offset + cell->bytes);
-    const MutableByteSpan part = into.subspan(low - at, high - low);
-    if (part.size() == cell->bytes) {
-      store.read_into(*cell->digest, part);
-      continue;
-    }
-    Bytes whole(cell->bytes);
-    store.read_into(*cell->digest, whole);
-    std::memcpy(part.data(), whole.data() + (low - cell->offset), part.size());
-  }
-}
 
 /// One call of drop or refill: the driver, what is open of the server's memory, and the pieces.
 class Hinted {
@@ -80,7 +59,7 @@ class Hinted {
     for (uint64_t at = in_file.offset + tensor.from; left > 0;) {
       cancel.check();
       Bytes bytes(std::min<uint64_t>(left, hashed_at_once));
-      read_range(*store_, named.file, at, bytes);
+      read_weights(*store_, named.file, at, bytes);
       hasher.update(bytes);
       at += bytes.size();
       left -= bytes.size();
@@ -129,10 +108,10 @@ class Hinted {
           fmt::format("tensor '{}' is not within its allocation, which has {} bytes", tensor.name, there));
     const WeightsFile& file = file_of(tensor).file;
     for (uint64_t at = 0; at < bytes;) {
-      const uint64_t n = std::min<uint64_t>(hint_.options.buffer_bytes, bytes - at);
       const uint64_t in = in_file->offset + tensor.from + at;
+      const uint64_t n = std::min(whole_chunks(file, in, hint_.options.buffer_bytes), bytes - at);
       pieces_.push_back({open->second.at() + tensor.offset + at, n,
-                         [this, &file, in](MutableByteSpan into) { read_range(*store_, file, in, into); }});
+                         [this, &file, in](MutableByteSpan into) { read_weights(*store_, file, in, into); }});
       owners_.push_back(number);
       at += n;
     }
