@@ -88,4 +88,19 @@ for pack in "$STORE"/packs/*.pack; do
   if [[ $size -gt $((mb << 20)) ]]; then printf 'xxxxxxxxxxxxxxxx' | dd of="$pack" bs=1 seek=$((size / 2)) conv=notrunc status=none; fi
 done
 assert_status 4 weights refill --list "$TMP/placed"
+
+# What the disk cache has of a file that was read through a mount is taken from there. (The chunk is repaired for that.)
+rm "$STORE"/packs/*.pack
+coldstart image pack "$TMP/models" -t models >/dev/null
+mkdir "$TMP/mnt"
+coldstart mount models "$TMP/mnt" >/dev/null
+at_exit coldstart umount "$TMP/mnt"
+cat "$TMP/mnt/model.safetensors" >/dev/null
+wait_for 30 bash -c "[[ -n \$(find $STORE/cache/files -type f -size +$((mb - 1))M 2>/dev/null) ]]"
+for pack in "$STORE"/packs/*.pack; do
+  size=$(stat -c %s "$pack")
+  if [[ $size -gt $((mb << 20)) ]]; then printf 'xxxxxxxxxxxxxxxx' | dd of="$pack" bs=1 seek=$((size / 2)) conv=notrunc status=none; fi
+done
+assert_status 0 weights refill --list "$TMP/placed" --read-back
+assert_eq "$(ask /)" "$changed" "the weights, from the disk cache"
 coldstart stop "$id" >/dev/null

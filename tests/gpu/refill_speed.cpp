@@ -31,7 +31,8 @@ double pinned_speed(const CudaDevice& device, cuda::DevicePtr to, size_t bytes) 
   return rounds * static_cast<double>(bytes) / seconds / 1e9;
 }
 
-void measure(Store& store, const WeightsFile& file, const CudaDevice& device, unsigned readers) {
+void measure(const char* label, Store& store, const WeightsFile& file, const CudaDevice& device,
+             unsigned readers) {
   RefillOptions options;
   options.readers = readers;
   options.buffers = 2 * readers;
@@ -48,23 +49,24 @@ void measure(Store& store, const WeightsFile& file, const CudaDevice& device, un
     const RefillResult result = refill(device, pieces, options, cancel);
     speed = std::max(speed, static_cast<double>(result.bytes) / result.seconds / 1e9);
   }
-  std::puts(fmt::format("| {:.1f} GB | {} | {:.1f} GB/s | {:.1f} GB/s | {:.0f} % |",
-                        static_cast<double>(file.bytes) / 1e9, readers, speed, limit, 100 * speed / limit)
+  std::puts(fmt::format("| {} | {} | {:.1f} GB/s | {:.1f} GB/s | {:.0f} % |", label, readers, speed, limit,
+                        100 * speed / limit)
                 .c_str());
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5) return 2;
+  if (argc < 6) return 2;
   try {
-    const auto store = Store::open(argv[1]);
-    const auto file = image_weights(store, store->resolve(RefKind::image, argv[2]).digest, argv[3]);
-    if (!file) throw Error::not_found(fmt::format("the image has no file {}", argv[3]));
+    const auto store = Store::open(argv[2]);
+    const auto file = image_weights(store, store->resolve(RefKind::image, argv[3]).digest, argv[4]);
+    if (!file) throw Error::not_found(fmt::format("the image has no file {}", argv[4]));
     CudaDriver driver;
     driver.init();
     const CudaDevice device(driver, 0);
-    for (int i = 4; i < argc; ++i) measure(*store, *file, device, static_cast<unsigned>(std::atoi(argv[i])));
+    for (int i = 5; i < argc; ++i)
+      measure(argv[1], *store, *file, device, static_cast<unsigned>(std::atoi(argv[i])));
     return 0;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "refill-speed: %s\n", e.what());

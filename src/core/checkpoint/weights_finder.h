@@ -19,11 +19,13 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/base/fd.h"
 #include "core/checkpoint/memory_map.h"
 #include "core/timeline/operation.h"
 
@@ -41,6 +43,8 @@ struct WeightsFile {
   std::vector<Cell> cells;        ///< in order, disjoint; what is between them is zeros
   std::vector<uint64_t> tensors;  ///< where each begins in the file, in order
   std::function<Bytes(size_t cell)> read;
+  std::shared_ptr<const Fd>
+      whole;  ///< all of it as one plain file, which was verified when it was written; or null
 };
 
 /// Pages of memory that are a part of a file.

@@ -10,6 +10,8 @@
 
 #include "core/base/open_inside.h"
 #include "core/image/image.h"
+#include "core/imagefs/file_cache.h"
+#include "core/imagefs/file_content.h"
 
 namespace coldstart {
 
@@ -95,6 +97,8 @@ std::optional<WeightsFile> image_weights(const std::shared_ptr<Store>& store, co
     const ChunkRecord& chunk = reader.chunks()[extent.chunk];
     file.cells.push_back({extent.offset, chunk.length, ImageReader::digest(chunk)});
   }
+  if (Fd cached = FileCache(store->root(), 0).find(content_name(reader, reader.inode(number)), file.bytes))
+    file.whole = std::make_shared<const Fd>(std::move(cached));
   file.read = [store, cells = file.cells](size_t i) {
     Bytes bytes(cells[i].bytes);
     store->read_into(*cells[i].digest, bytes);
@@ -114,6 +118,11 @@ uint64_t whole_chunks(const WeightsFile& file, uint64_t at, uint64_t most) {
 }
 
 void read_weights(Store& store, const WeightsFile& file, uint64_t at, MutableByteSpan into) {
+  if (file.whole) {
+    if (pread_full(file.whole->get(), into, static_cast<off_t>(at)) != into.size())
+      throw Error::corrupt(file.name + " became shorter in the disk cache");
+    return;
+  }
   const uint64_t end = at + into.size();
   const auto part = [&](uint64_t low, uint64_t high) { return into.subspan(low - at, high - low); };
   const auto zero = [&](uint64_t low, uint64_t high) { std::memset(part(low, high).data(), 0, high - low); };

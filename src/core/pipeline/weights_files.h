@@ -28,7 +28,8 @@ std::optional<WeightsFile> image_weights(const std::shared_ptr<Store>& store, co
 /// rest of it.
 uint64_t whole_chunks(const WeightsFile& file, uint64_t at, uint64_t most);
 
-/// The bytes of an image's file from `at` on, verified; holes are zeros. Thread-safe. Throws Error::corrupt.
+/// The bytes of an image's file from `at` on, verified; holes are zeros. Where the disk cache has the file,
+/// as it was read through a mount, nothing has to be decompressed. Thread-safe. Throws Error::corrupt.
 void read_weights(Store& store, const WeightsFile& file, uint64_t at, MutableByteSpan into);
 
 /// What is in it. Reads its beginning.

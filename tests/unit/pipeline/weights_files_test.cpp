@@ -50,6 +50,19 @@ TEST_CASE("weights files: any part is read, and holes are zeros") {
   CHECK(w.is_right(3, 0));
 }
 
+TEST_CASE("weights files: one that is there as a whole is read, and nothing else is") {
+  Weights w;
+  for (WeightsFile::Cell& c : w.file.cells) c.digest = Digest::of({});
+  const auto path = w.folder.path() / "whole";
+  Bytes bytes = StoreFixture::noise(5 * cell, 1);
+  write_file_atomic(path, bytes);
+  w.file.whole = std::make_shared<const Fd>(open_file(path, O_RDONLY));
+  Bytes read(2 * cell);
+  read_weights(*w.store, w.file, cell / 2, read);
+  CHECK(std::equal(read.begin(), read.end(), bytes.begin() + cell / 2));
+  CHECK_THROWS_AS(read_weights(*w.store, w.file, 4 * cell, read), Error);  // it became shorter
+}
+
 TEST_CASE("weights files: what is read at once ends with a chunk where that can be") {
   const Weights w;
   CHECK(whole_chunks(w.file, 0, 2 * cell) == 2 * cell);
