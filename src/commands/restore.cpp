@@ -61,6 +61,8 @@ std::vector<Started> start_all(Session& session, const Options& options) {
   RestoreRequest request = request_of(options);
   Replicas replicas(store->root());
   std::vector<Started> started;
+  GpuPlan gpu_plan;
+  request.gpu_plan = &gpu_plan;
   for (unsigned i = 0; i < options.replicas; ++i) {
     request.name = name_of(options.place.name, i, options.replicas);
     ReplicaSpec spec = restore_spec(*store, snapshot, request);

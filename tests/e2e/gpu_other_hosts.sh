@@ -8,7 +8,7 @@
 . "$(dirname "$0")/gpu_lib.sh"
 
 port=$(free_port)
-start=(snapshot -t s "${gpu_environment[@]}" --ready "http://127.0.0.1:$port/" -- python3 "$counter" "$port" 8)
+start=(snapshot -t s "${gpu_environment[@]}" --gpu on --ready "http://127.0.0.1:$port/" -- python3 "$counter" "$port" 8)
 
 # what cannot be snapshotted
 echo 12040 >"$GPU/cuda_version"
@@ -21,7 +21,8 @@ assert_contains "$err" "MIG"
 [[ ! -e $GPU/calls ]] || fail "the driver was called: $(calls)"
 
 gpus "$uuid1 1024 0 0 40 0 Fake H100"
-assert_status 0 coldstart "${start[@]}"
+# what our caller may see of the GPUs says nothing of the server
+assert_status 0 env CUDA_VISIBLE_DEVICES= "$COLDSTART" "${start[@]}"
 refused() {
   rm -f "$GPU/calls"
   assert_status 5 coldstart restore s -d
@@ -50,9 +51,9 @@ refused "needs 8 MiB of memory on $uuid1, and 6 MiB are free"
 exec 9<&-
 rm "$GPU/vram/$uuid1/other"
 
-# two at once, where there is room for one: one runs, and the other is not left behind
-assert_status 1 coldstart restore s -d -n 2 --net private --name both
-assert_contains "$err" "memory"
+# two at once, where there is room for one: neither is left behind
+assert_status 5 coldstart restore s -d -n 2 --net private --name both
+assert_contains "$err" "needs 8 MiB of memory on $uuid1, and 4 MiB are free"
 assert_eq "$(coldstart --json ps | jq length)" 0 "replicas"
 assert_eq "$(find "$STORE/gpu" -name '*.journal' | wc -l)" 0 "journals left"
 
@@ -70,5 +71,11 @@ coldstart stop moved >/dev/null
 assert_status 0 env CUDA_VISIBLE_DEVICES=1 "$COLDSTART" restore s -d --name moved
 moved_to "$uuid2"
 coldstart stop moved >/dev/null
+# where there is room, too
+gpus "$uuid1 12 0 0 40 0 Fake H100" "$uuid2 12 0 0 40 0 Fake H100"
+assert_status 0 coldstart restore s -d -n 2 --net private --name both
+moved_to "$uuid1"
+moved_to "$uuid2"
+coldstart stop both-1 both-2 >/dev/null
 assert_status 2 coldstart restore s --gpu-map "nonsense"
 assert_status 5 coldstart restore s --gpu-map "$uuid1=GPU-00000000-0000-0000-0000-000000000000"

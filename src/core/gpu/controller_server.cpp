@@ -2,6 +2,7 @@
 // The controller's own process.
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -177,6 +178,9 @@ class Server {
 
 void serve_gpu(int socket, const fs::path& store_root) {
   ignore_signals();
+  // What our caller may see has been decided on; the processes are not restricted by it, and nor is a search
+  // for those that use a GPU.
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
   Server(socket, store_root).serve();
 }
 

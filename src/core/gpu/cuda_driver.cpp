@@ -33,7 +33,8 @@ std::string hint_of(cuda::Result result, std::string_view step) {
   if (result == cuda::error_not_permitted)
     return "the driver lets root do this only, and needs a GPU in persistence mode: 'nvidia-smi -pm 1'";
   if (step == "checkpoint" && (result == cuda::error_not_supported || result == cuda::error_operating_system))
-    return "managed memory (UVM) and memory shared with other processes (IPC, NCCL) cannot be checkpointed";
+    return "managed memory (UVM) and memory shared with other processes (IPC, NCCL) cannot be checkpointed; "
+           "PyTorch needs driver 575";
   return {};
 }
 

@@ -125,14 +125,21 @@ GpuMap choose_gpus(const GpuSnapshotFacts& facts, const GpuInventory& host,
   if (!asked.empty()) {
     map = as_asked(facts, host, asked);
   } else {
+    const bool can_move = compare_versions(host.driver, moves_since) >= 0;
     for (const GpuFacts& gpu : facts.gpus)  // first those that can stay, so that no other takes their place
       if (const GpuInfo* same = find_gpu(visible, gpu.uuid)) {
         require_fit(gpu, *same);
-        map[gpu.uuid] = gpu.uuid;
+        if (same->free_bytes >= gpu.used_bytes || !can_move) map[gpu.uuid] = gpu.uuid;
       }
     for (const GpuFacts& gpu : facts.gpus) {
       if (map.contains(gpu.uuid)) continue;
       const GpuInfo* other = candidate_for(gpu, visible, map);
+      // Its own is full. Unless another has room, that is what is told.
+      const bool is_there = find_gpu(visible, gpu.uuid) != nullptr;
+      if (is_there && (other == nullptr || other->free_bytes < gpu.used_bytes)) {
+        map[gpu.uuid] = gpu.uuid;
+        continue;
+      }
       if (other == nullptr)
         throw Error::incompatible(
             fmt::format("the snapshot needs a {} with {} MiB, and there is none free to use here", gpu.name,

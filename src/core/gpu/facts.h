@@ -34,9 +34,9 @@ struct GpuSnapshotFacts {
 /// The GPUs that CUDA_VISIBLE_DEVICES, as given (null: not set), lets a program see.
 std::vector<GpuInfo> visible_gpus(const std::vector<GpuInfo>& all, const char* visible_devices);
 
-/// Which GPU takes the place of which: as `asked`, else each its own where it is among `gpus`, else the one
-/// of its kind with most free memory. Throws Error::incompatible (exit 5), naming what is lacking: an older
-/// driver, no GPU of that kind, less memory.
+/// Which GPU takes the place of which: as `asked`, else each its own where it is among `visible` and has the
+/// memory free, else the one of its kind with most free memory, else its own all the same. Throws
+/// Error::incompatible (exit 5), naming what is lacking: an older driver, no GPU of that kind, less memory.
 GpuMap choose_gpus(const GpuSnapshotFacts& facts, const GpuInventory& host,
                    const std::vector<GpuInfo>& visible, const GpuMap& asked);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/pipeline/gpu_stage.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <numeric>
 
@@ -115,7 +116,7 @@ void GpuCheckpoint::resume(const CancelToken& cancel) {
   controller_.require_running(pids_, cancel);
 }
 
-Json gpu_restore_request(const Json& facts, const std::string& asked_map) {
+Json gpu_restore_request(const Json& facts, const std::string& asked_map, GpuPlan& plan) {
   const GpuMap asked = parse_gpu_map(asked_map);
   if (facts.is_null()) {
     if (!asked.empty()) throw Error::usage("--gpu-map: the snapshot has no GPU state");
@@ -128,11 +129,18 @@ Json gpu_restore_request(const Json& facts, const std::string& asked_map) {
   } catch (const Error& e) {
     throw Error::incompatible("the snapshot needs a GPU: " + e.message(), e.hint());
   }
+  for (GpuInfo& gpu : host.gpus)
+    if (const auto planned = plan.find(gpu.uuid); planned != plan.end())
+      gpu.free_bytes -= std::min(gpu.free_bytes, planned->second);
   const GpuMap map =
       choose_gpus(snapshot, host, visible_gpus(host.gpus, std::getenv("CUDA_VISIBLE_DEVICES")), asked);
   require_free_device_memory(snapshot, host, map);
   if (const auto lacking = lack_of_host_memory(snapshot.bytes))
     throw Error::incompatible(*lacking, "stop other replicas, or use a host with more memory");
+  for (const GpuFacts& gpu : snapshot.gpus) {
+    const auto moved = map.find(gpu.uuid);
+    plan[moved == map.end() ? gpu.uuid : moved->second] += gpu.used_bytes;
+  }
   return {{"map", to_text(map)}};
 }
 

@@ -12,6 +12,7 @@
 // throws: the destructors put every process back to where it runs, or end it (see core/gpu/controller.h).
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -59,9 +60,13 @@ class GpuCheckpoint {
   std::vector<PinnedMapping> host_copies_;
 };
 
+/// Device memory that replicas which were asked for are about to take: bytes by GPU.
+using GpuPlan = std::map<GpuUuid, uint64_t>;
+
 /// For who wants to restore: which GPUs it will use, as the replica's supervisor is to be told. `facts` is
-/// the manifest's "gpu"; null if that is. Throws Error::incompatible (exit 5) if this host does not fit.
-Json gpu_restore_request(const Json& facts, const std::string& asked_map);
+/// the manifest's "gpu"; null if that is. What it will take is added to `plan`, which counts as taken. Throws
+/// Error::incompatible (exit 5) if this host does not fit.
+Json gpu_restore_request(const Json& facts, const std::string& asked_map, GpuPlan& plan);
 
 /// GPU state on its way back, in the supervisor.
 class GpuRestore {

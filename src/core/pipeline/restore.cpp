@@ -168,11 +168,13 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
   spec.ready = request.ready.value_or(manifest.ready);
   // What it logged when it got ready it will not log again.
   if (!request.ready && manifest.ready.kind == Readiness::Kind::log) spec.ready = Readiness();
+  GpuPlan only_one;
+  GpuPlan& plan = request.gpu_plan != nullptr ? *request.gpu_plan : only_one;
   // What is in memory already is not asked for where that could be recorded.
   const std::string memory = request.memory == "auto" && !request.record.empty() ? "lazy" : request.memory;
   spec.launch = {{"kind", "restore"},
                  {"snapshot", snapshot.text()},
-                 {"gpu", gpu_restore_request(manifest.gpu, request.gpu_map)},
+                 {"gpu", gpu_restore_request(manifest.gpu, request.gpu_map, plan)},
                  {"memory", to_string(choose_memory_mode(memory))},
                  {"memory_cache", request.memory_cache.value_or(MemoryTier::default_budget())},
                  {"record", request.record},

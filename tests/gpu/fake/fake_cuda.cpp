@@ -44,6 +44,9 @@ CUresult cuInit(unsigned) {
   if (fault.action == "delay") ::usleep(static_cast<useconds_t>(fault.argument) * 1000);
   if (fault.action == "hang") hang();
   if (fault.action == "fail") return static_cast<CUresult>(fault.argument);
+  // Of a list, what stands behind the first that there is not is not visible.
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible != nullptr && (*visible == '\0' || *visible == '-')) return no_device;
   initialized = true;
   return success;
 }

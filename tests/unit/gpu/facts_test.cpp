@@ -60,6 +60,20 @@ TEST_CASE(
   CHECK(map == GpuMap{{uuid(1), uuid(5)}, {uuid(2), uuid(2)}});
 }
 
+TEST_CASE("a GPU that is full gives way to another of its kind, if the driver can move") {
+  CHECK(choose(snapshot_of({1}), {gpu(1, "H100", 80, 29), gpu(2, "H100", 80, 30)}) ==
+        GpuMap{{uuid(1), uuid(2)}});
+  CHECK(choose(snapshot_of({1}), {gpu(1, "H100", 80, 30), gpu(2, "H100", 80, 80)}).empty());
+  CHECK(choose(snapshot_of({1}), {gpu(1, "H100", 80, 10), gpu(2, "H100", 80, 29)}).empty());
+  CHECK(choose(snapshot_of({1}), {gpu(1, "H100", 80, 10), gpu(2, "A100", 80, 80)}).empty());
+  // The other is wanted by the snapshot's second.
+  CHECK(choose(snapshot_of({1, 2}), {gpu(1, "H100", 80, 10), gpu(2)}).empty());
+  GpuSnapshotFacts old = snapshot_of({1});
+  old.driver = "570.86";
+  const GpuInventory host{"575.51", {gpu(1, "H100", 80, 10), gpu(2)}};
+  CHECK(choose_gpus(old, host, host.gpus, {}).empty());
+}
+
 TEST_CASE("what a host lacks is incompatible") {
   CHECK(refusal([] { choose(snapshot_of({1}), {gpu(2, "A100")}); }) == Exit::incompatible);
   CHECK(refusal([] { choose(snapshot_of({1}), {gpu(1, "A100")}); }) == Exit::incompatible);
