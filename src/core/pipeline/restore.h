@@ -44,8 +44,9 @@ struct RestoreRequest {
 /// fit it, Error::corrupt if it is not what was published: all before any process exists.
 ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequest& request);
 
-/// In the supervisor: the processes come from a snapshot. Stages memory, criu.restore and gpu.restore, and
-/// where they are asked for post-restore and record. Must live as long as they.
+/// In the supervisor: the processes come from a snapshot. Stages memory, criu.restore and gpu.restore
+/// (before it memory.pinned, a part of criu.restore), and where they are asked for post-restore and record.
+/// Must live as long as they.
 class RestoreLauncher final : public Launcher {
  public:
   /// The spec's `launch` must be as restore_spec() made it.
