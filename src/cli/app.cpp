@@ -96,6 +96,7 @@ constexpr Entry entries[] = {
     {"Store and host", "recover", add_recover},
     // Started by other commands; not shown.
     {"", "gpu-controller", add_gpu_controller},
+    {"", "gpu-health", add_gpu_health},
     {"", "lazy-pages", add_lazy_pages},
     {"", "serve-image", add_serve_image},
     {"", "keep-image", add_keep_image},

@@ -14,6 +14,7 @@ void add_bench(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_exec(CLI::App& app, Session& session);
 void add_gpu_controller(CLI::App& app, Session& session);
+void add_gpu_health(CLI::App& app, Session& session);
 void add_image(CLI::App& app, Session& session);
 /// `image optimize`: to the command `image`.
 void add_image_optimize(CLI::App& image, Session& session);

@@ -8,6 +8,7 @@
 
 #include "cli/log_file.h"
 #include "commands/pool_commands.h"
+#include "core/gpu/gpu_watch.h"
 #include "core/pipeline/restore.h"
 #include "core/pool/directory.h"
 #include "core/pool/listener.h"
@@ -83,8 +84,18 @@ Prepared prepare(Session& session, Options& options) {
   service.sockets = sockets_of(options, directory, prepared.entry);
   const auto replicas = std::make_shared<Replicas>(store->root());
   replicas->collect();
-  service.make = [store, replicas, request, slots, digest = ref.digest] {
-    return make_replica_slot(*replicas, restore_spec(*store, digest, request), slots);
+  std::shared_ptr<GpuWatch> gpus;
+  if (!manifest.gpu.is_null()) {
+    gpus = std::make_shared<GpuWatch>(
+        std::chrono::milliseconds(std::llround(options.pool.health_seconds * 2000)));
+    slots.host_check = [gpus, facts = manifest.gpu](const ReplicaSpec& spec) {
+      gpus->require_well(gpus_of_request(facts, spec.launch.at("gpu")));
+    };
+  }
+  service.make = [store, replicas, request, slots, gpus, digest = ref.digest] {
+    RestoreRequest asked = request;
+    if (gpus) asked.gpus_ill = gpus->ill();
+    return make_replica_slot(*replicas, restore_spec(*store, digest, asked), slots);
   };
   service.find = [replicas](const SlotIdentity& identity) { return adopt_replica_slot(*replicas, identity); };
   return prepared;

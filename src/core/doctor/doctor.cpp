@@ -30,8 +30,8 @@ HostCheck check(std::string name, Need need, const Probe& probe, const std::stri
   return result;
 }
 
-Probe apart(Probe probe) {
-  return [probe = std::move(probe)] { return in_child(probe); };
+Probe apart(Probe probe, std::chrono::seconds patience = std::chrono::seconds(2)) {
+  return [probe = std::move(probe), patience] { return in_child(probe, patience); };
 }
 
 HostCheck check_criu() {
@@ -75,7 +75,8 @@ std::vector<HostCheck> check_host(const std::filesystem::path& store_root) {
       check("userfaultfd", Need::optional, apart(probe_userfaultfd), "memory comes back eagerly without it"),
       check("store", Need::needed, [&] { return probe_store(store_root); }),
       check("gpu", Need::optional, apart(probe_gpu)),
-      check("gpu_health", Need::optional, apart(probe_gpu_health), "see whether 'nvidia-smi' works"),
+      check("gpu_health", Need::optional, apart(probe_gpu_health, std::chrono::seconds(4)),
+            "see whether 'nvidia-smi' works"),
       check("pressure", Need::optional, probe_pressure, "the kernel is built or started without PSI (psi=1)"),
   };
 }

@@ -36,7 +36,7 @@ constexpr char separator = '\0';  // between what an Error says and its hint
 
 }  // namespace
 
-std::string in_child(const Probe& probe) {
+std::string in_child(const Probe& probe, std::chrono::seconds patience) {
   Pipe report = make_pipe();
   const pid_t parent = ::getpid();
   const pid_t pid = coldstart::check(::fork(), "cannot start a process");
@@ -47,8 +47,8 @@ std::string in_child(const Probe& probe) {
   }
   Child child(pid);
   report.write.reset();
-  const std::optional<ExitState> end = child.wait_for(std::chrono::seconds(2));
-  if (!end) throw Error("no answer within two seconds");
+  const std::optional<ExitState> end = child.wait_for(patience);
+  if (!end) throw Error("no answer within " + std::to_string(patience.count()) + " seconds");
   Bytes bytes(4096);  // a finding is one line; a pipe holds it, so the child has not waited for us
   bytes.resize(read_full(report.read.get(), bytes));
   std::string text(as_text(bytes));

@@ -3,13 +3,18 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <map>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/base/subprocess.h"
 #include "core/gpu/device.h"
 #include "core/gpu/matmul_ptx.h"
 
@@ -20,6 +25,7 @@ namespace {
 constexpr unsigned hot = 88;  // degrees Celsius: a few below where data centre GPUs slow down by themselves
 constexpr uint32_t matrix_size = 256;
 constexpr uint64_t copy_bytes = uint64_t{256} << 20;
+constexpr std::chrono::seconds patience(2);  // of whoever waits for the health of a GPU
 
 struct Reason {
   uint64_t bit;
@@ -43,10 +49,10 @@ const std::map<unsigned, const char*> serious_xids = {{48, "uncorrectable memory
 
 /// The log tells PCI addresses, which NVML would have to translate; with one GPU it is clear whose they are,
 /// and with several each of them is suspect.
-void add_xids(std::vector<GpuHealth>& all) {
+void add_xids(std::vector<GpuHealth>& all, double since) {
   std::vector<std::string> told;
   for (const Xid& xid : logged_xids())
-    if (const auto it = serious_xids.find(xid.number); it != serious_xids.end()) {
+    if (const auto it = serious_xids.find(xid.number); it != serious_xids.end() && xid.seconds >= since) {
       std::string text = fmt::format("the kernel logged XID {} on {}: {}", xid.number, xid.pci, it->second);
       if (std::find(told.begin(), told.end(), text) == told.end()) told.push_back(std::move(text));
     }
@@ -103,6 +109,73 @@ std::optional<double> copy_speed(const CudaDevice& device, const DeviceStream& s
   return 2.0 * rounds * static_cast<double>(bytes) / seconds;
 }
 
+/// In a process of its own, which sees one GPU.
+GpuHealth try_here(const GpuUuid& gpu) {
+  ::setenv("CUDA_VISIBLE_DEVICES", to_text(gpu).c_str(), 1);
+  GpuHealth found;
+  try {
+    CudaDriver driver;
+    driver.init();
+    const CudaDevice device(driver, 0);
+    const DeviceStream stream(device);
+    if (!multiplies_rightly(device, stream)) found.problems.emplace_back("it multiplies matrices wrongly");
+    found.bytes_per_second = copy_speed(device, stream);
+  } catch (const std::exception& e) {
+    found.problems.emplace_back(e.what());
+  }
+  return found;
+}
+
+/// A process that tries one GPU.
+class Trial {
+ public:
+  explicit Trial(const GpuUuid& gpu) {
+    const pid_t parent = ::getpid();
+    const pid_t pid = check(::fork(), "cannot start a process");
+    if (pid == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::getppid() == parent) report(try_here(gpu));
+      ::_exit(0);
+    }
+    child_ = Child(pid);
+    report_.write.reset();
+  }
+
+  void finish(GpuHealth& told, std::chrono::steady_clock::time_point deadline) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (!child_.wait_for(std::max(left, std::chrono::milliseconds(0)))) {
+      told.problems.push_back(fmt::format("no answer within {} seconds", patience.count()));
+      return;
+    }
+    Bytes bytes(report_limit);  // a pipe holds it, so the child has not waited for us
+    bytes.resize(read_full(report_.read.get(), bytes));
+    try {
+      const Json found = parse_json(as_text(bytes), "what was found");
+      for (auto& problem : field<std::vector<std::string>>(found, "problems", "what was found"))
+        told.problems.push_back(std::move(problem));
+      if (found.contains("bytes_per_second"))
+        told.bytes_per_second = exactly<double>(found["bytes_per_second"]);
+    } catch (const Error&) {
+      told.problems.emplace_back("the process that tried it broke off");
+    }
+  }
+
+ private:
+  void report(const GpuHealth& found) const noexcept {
+    try {
+      Json said = {{"problems", found.problems}};
+      if (found.bytes_per_second) said["bytes_per_second"] = *found.bytes_per_second;
+      write_full(report_.write.get(), as_bytes(said.dump(-1, ' ', false, Json::error_handler_t::replace)));
+    } catch (...) {  // nothing is told: that is seen
+    }
+  }
+
+  static constexpr size_t report_limit = 4096;
+  Pipe report_ = make_pipe();
+  Child child_;
+};
+
 }  // namespace
 
 std::string GpuHealth::text() const {
@@ -125,33 +198,48 @@ std::vector<std::string> problems_of(const GpuInfo& gpu) {
   return problems;
 }
 
-std::vector<GpuHealth> gpu_health_told() {
+std::vector<GpuHealth> gpu_health_told(double xids_since) {
   std::vector<GpuHealth> all;
   for (GpuInfo& gpu : gpu_inventory().gpus) {
     GpuHealth one{std::move(gpu), {}, std::nullopt};
     one.problems = problems_of(one.gpu);
     all.push_back(std::move(one));
   }
-  add_xids(all);
+  add_xids(all, xids_since);
   return all;
 }
 
 void try_gpus(std::vector<GpuHealth>& told) {
-  ::setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID", 1);  // as NVML counts
-  ::unsetenv("CUDA_VISIBLE_DEVICES");
-  CudaDriver driver;
-  driver.init();
-  int ordinal = 0;
-  for (GpuHealth& one : told) {
-    try {
-      const CudaDevice device(driver, ordinal++);
-      const DeviceStream stream(device);
-      if (!multiplies_rightly(device, stream)) one.problems.emplace_back("it multiplies matrices wrongly");
-      one.bytes_per_second = copy_speed(device, stream);
-    } catch (const Error& e) {
-      one.problems.push_back(e.message());
-    }
+  std::vector<Trial> trials;
+  trials.reserve(told.size());
+  for (const GpuHealth& one : told) trials.emplace_back(one.gpu.uuid);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (size_t i = 0; i < told.size(); ++i) trials[i].finish(told[i], deadline);
+}
+
+OrderedJson to_json(const std::vector<GpuHealth>& all) {
+  OrderedJson list = OrderedJson::array();
+  for (const GpuHealth& one : all) {
+    OrderedJson speed;
+    if (one.bytes_per_second) speed = *one.bytes_per_second;
+    list.push_back({{"uuid", to_text(one.gpu.uuid)},
+                    {"name", one.gpu.name},
+                    {"problems", one.problems},
+                    {"bytes_per_second", std::move(speed)}});
   }
+  return list;
+}
+
+std::map<GpuUuid, std::vector<std::string>> gpu_problems_from(const Json& json) {
+  const std::string document = "the health of the GPUs";
+  if (!json.is_array()) throw Error::corrupt(document + " is no list");
+  std::map<GpuUuid, std::vector<std::string>> problems;
+  for (const Json& one : json) {
+    const auto uuid = parse_gpu_uuid(field<std::string>(one, "uuid", document));
+    if (!uuid) throw Error::corrupt(document + ": a GPU's UUID is none");
+    problems[*uuid] = field<std::vector<std::string>>(one, "problems", document);
+  }
+  return problems;
 }
 
 }  // namespace coldstart

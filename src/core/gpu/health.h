@@ -3,6 +3,7 @@
 // Whether a GPU can be given work: what it tells of itself (memory errors, temperature, throttling, XID
 // errors in the kernel's log), and whether it copies memory and multiplies two matrices as it should.
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,12 +20,20 @@ struct GpuHealth {
   std::string text() const;                ///< "H100, 41 C, 2310 GB/s", or what is wrong
 };
 
-/// What NVML and the kernel's log tell; some milliseconds. Throws as gpu_inventory() does.
-std::vector<GpuHealth> gpu_health_told();
+/// What NVML and the kernel's log tell; some milliseconds. Of the log, what came later than `xids_since`
+/// seconds after the boot: a GPU that was reset after an error may well work again. Throws as
+/// gpu_inventory() does.
+std::vector<GpuHealth> gpu_health_told(double xids_since = 0);
 /// What is wrong with a GPU that tells this of itself.
 std::vector<std::string> problems_of(const GpuInfo& gpu);
-/// And that the GPUs really work. Initialises CUDA, so for a child of its own that can be ended when it
-/// hangs. Problems are added to `told`.
+/// And whether the GPUs really work: all at once, each in a process of its own that sees no other, for which
+/// CUDA is initialised. Which does not answer within two seconds is ill. Problems are added to `told`. For a
+/// process with one thread.
 void try_gpus(std::vector<GpuHealth>& told);
+
+/// [{"uuid": "GPU-…", "name": …, "problems": […], "bytes_per_second": …}, …]
+OrderedJson to_json(const std::vector<GpuHealth>& all);
+/// Of that, the problems of each. Throws Error::corrupt.
+std::map<GpuUuid, std::vector<std::string>> gpu_problems_from(const Json& json);
 
 }  // namespace coldstart

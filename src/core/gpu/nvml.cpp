@@ -139,6 +139,13 @@ GpuInfo info_of(Nvml& nvml, unsigned index) {
   return info;
 }
 
+/// Of what stands before a message: "<3>[ 4242.5] ".
+double seconds_in(std::string_view before) {
+  const size_t open = before.find('[');
+  return open == std::string_view::npos ? 0
+                                        : std::strtod(std::string(before.substr(open + 1)).c_str(), nullptr);
+}
+
 }  // namespace
 
 GpuInventory gpu_inventory() {
@@ -155,7 +162,7 @@ GpuInventory gpu_inventory() {
   return inventory;
 }
 
-/// "NVRM: Xid (PCI:0000:65:00): 79, pid=…"
+/// "<3>[ 4242.5] NVRM: Xid (PCI:0000:65:00): 79, pid=…"
 std::vector<Xid> xids_in(std::string_view log) {
   constexpr std::string_view mark = "NVRM: Xid (PCI:";
   std::vector<Xid> found;
@@ -164,7 +171,8 @@ std::vector<Xid> xids_in(std::string_view log) {
     rest = rest.substr(0, rest.find('\n'));
     const size_t close = rest.find("): ");
     if (close == std::string_view::npos) continue;
-    Xid xid{std::string(rest.substr(0, close)), 0};
+    const size_t line = log.rfind('\n', at) + 1;  // 0 in the first
+    Xid xid{std::string(rest.substr(0, close)), 0, seconds_in(log.substr(line, at - line))};
     const std::string_view number = rest.substr(close + 3);
     const auto parsed = std::from_chars(number.data(), number.data() + number.size(), xid.number);
     if (parsed.ec == std::errc()) found.push_back(std::move(xid));

@@ -43,6 +43,7 @@ GpuInventory gpu_inventory();
 struct Xid {
   std::string pci;
   unsigned number = 0;
+  double seconds = 0;  ///< after the boot; 0 if the log does not say
 };
 std::vector<Xid> xids_in(std::string_view kernel_log);
 std::vector<Xid> logged_xids();

@@ -62,6 +62,20 @@ GpuSnapshotFacts facts_of(const GpuInventory& host, const std::vector<pid_t>& pi
   return facts;
 }
 
+GpuMap choose_well(const GpuSnapshotFacts& snapshot, const GpuInventory& host, const GpuMap& asked,
+                   const std::map<GpuUuid, std::string>& ill) {
+  std::vector<GpuInfo> visible = visible_gpus(host.gpus, std::getenv("CUDA_VISIBLE_DEVICES"));
+  std::erase_if(visible, [&](const GpuInfo& gpu) { return ill.contains(gpu.uuid); });
+  try {
+    return choose_gpus(snapshot, host, visible, asked);
+  } catch (const Error& e) {
+    if (ill.empty()) throw;
+    std::string text = e.message();
+    for (const auto& [gpu, why] : ill) text += fmt::format("; {} is not well: {}", to_text(gpu), why);
+    throw Error::incompatible(std::move(text), e.hint());
+  }
+}
+
 }  // namespace
 
 GpuChoice parse_gpu_choice(std::string_view word) {
@@ -116,7 +130,8 @@ void GpuCheckpoint::resume(const CancelToken& cancel) {
   controller_.require_running(pids_, cancel);
 }
 
-Json gpu_restore_request(const Json& facts, const std::string& asked_map, GpuPlan& plan) {
+Json gpu_restore_request(const Json& facts, const std::string& asked_map, GpuPlan& plan,
+                         const std::map<GpuUuid, std::string>& ill) {
   const GpuMap asked = parse_gpu_map(asked_map);
   if (facts.is_null()) {
     if (!asked.empty()) throw Error::usage("--gpu-map: the snapshot has no GPU state");
@@ -132,16 +147,25 @@ Json gpu_restore_request(const Json& facts, const std::string& asked_map, GpuPla
   for (GpuInfo& gpu : host.gpus)
     if (const auto planned = plan.find(gpu.uuid); planned != plan.end())
       gpu.free_bytes -= std::min(gpu.free_bytes, planned->second);
-  const GpuMap map =
-      choose_gpus(snapshot, host, visible_gpus(host.gpus, std::getenv("CUDA_VISIBLE_DEVICES")), asked);
+  const GpuMap map = choose_well(snapshot, host, asked, ill);
   require_free_device_memory(snapshot, host, map);
   if (const auto lacking = lack_of_host_memory(snapshot.bytes))
     throw Error::incompatible(*lacking, "stop other replicas, or use a host with more memory");
-  for (const GpuFacts& gpu : snapshot.gpus) {
+  const Json request = {{"map", to_text(map)}};
+  const std::vector<GpuUuid> targets = gpus_of_request(facts, request);
+  for (size_t i = 0; i < targets.size(); ++i) plan[targets[i]] += snapshot.gpus[i].used_bytes;
+  return request;
+}
+
+std::vector<GpuUuid> gpus_of_request(const Json& facts, const Json& request) {
+  std::vector<GpuUuid> gpus;
+  if (facts.is_null()) return gpus;
+  const GpuMap map = parse_gpu_map(field<std::string>(request, "map", "the restore's request"));
+  for (const GpuFacts& gpu : GpuSnapshotFacts::from_json(facts, document).gpus) {
     const auto moved = map.find(gpu.uuid);
-    plan[moved == map.end() ? gpu.uuid : moved->second] += gpu.used_bytes;
+    gpus.push_back(moved == map.end() ? gpu.uuid : moved->second);
   }
-  return {{"map", to_text(map)}};
+  return gpus;
 }
 
 std::optional<GpuRestore> GpuRestore::begin(const fs::path& store_root, const Json& facts,

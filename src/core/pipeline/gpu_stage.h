@@ -64,9 +64,12 @@ class GpuCheckpoint {
 using GpuPlan = std::map<GpuUuid, uint64_t>;
 
 /// For who wants to restore: which GPUs it will use, as the replica's supervisor is to be told. `facts` is
-/// the manifest's "gpu"; null if that is. What it will take is added to `plan`, which counts as taken. Throws
-/// Error::incompatible (exit 5) if this host does not fit.
-Json gpu_restore_request(const Json& facts, const std::string& asked_map, GpuPlan& plan);
+/// the manifest's "gpu"; null if that is. What it will take is added to `plan`, which counts as taken. Those
+/// that are `ill`, and why, are not there. Throws Error::incompatible (exit 5) if this host does not fit.
+Json gpu_restore_request(const Json& facts, const std::string& asked_map, GpuPlan& plan,
+                         const std::map<GpuUuid, std::string>& ill = {});
+/// The GPUs that a replica is to use by that. `facts` is the manifest's "gpu".
+std::vector<GpuUuid> gpus_of_request(const Json& facts, const Json& request);
 
 /// GPU state on its way back, in the supervisor.
 class GpuRestore {

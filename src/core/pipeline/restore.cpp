@@ -174,7 +174,7 @@ ReplicaSpec restore_spec(Store& store, const Digest& snapshot, const RestoreRequ
   const std::string memory = request.memory == "auto" && !request.record.empty() ? "lazy" : request.memory;
   spec.launch = {{"kind", "restore"},
                  {"snapshot", snapshot.text()},
-                 {"gpu", gpu_restore_request(manifest.gpu, request.gpu_map, plan)},
+                 {"gpu", gpu_restore_request(manifest.gpu, request.gpu_map, plan, request.gpus_ill)},
                  {"memory", to_string(choose_memory_mode(memory))},
                  {"memory_cache", request.memory_cache.value_or(MemoryTier::default_budget())},
                  {"record", request.record},

@@ -35,8 +35,9 @@ struct RestoreRequest {
   bool plain_criu = false;   ///< for benches: CRIU with none of what we do for it, eager or (its own) lazy
   std::string post_restore;  ///< a command for `sh -c` inside, run before it is asked whether it is ready
   std::optional<uint64_t>
-      memory_cache;             ///< bytes that shared memory may take on this host; else a part of it
-  std::string gpu_map;          ///< "OLD_UUID=NEW_UUID,…"; else each GPU itself, or one of its kind
+      memory_cache;     ///< bytes that shared memory may take on this host; else a part of it
+  std::string gpu_map;  ///< "OLD_UUID=NEW_UUID,…"; else each GPU itself, or one of its kind
+  std::map<GpuUuid, std::string> gpus_ill;  ///< not to be used, and why
   GpuPlan* gpu_plan = nullptr;  ///< of those asked for before, if they are to be told apart; in and out
 };
 

@@ -125,7 +125,7 @@ void read_weights(Store& store, const WeightsFile& file, uint64_t at, MutableByt
   }
   const uint64_t end = at + into.size();
   const auto part = [&](uint64_t low, uint64_t high) { return into.subspan(low - at, high - low); };
-  const auto zero = [&](uint64_t low, uint64_t high) { std::memset(part(low, high).data(), 0, high - low); };
+  const auto zero = [&](uint64_t low, uint64_t high) { std::ranges::fill(part(low, high), std::byte{0}); };
   uint64_t done = at;
   auto cell = std::partition_point(file.cells.begin(), file.cells.end(),
                                    [at](const WeightsFile::Cell& c) { return c.offset + c.bytes <= at; });

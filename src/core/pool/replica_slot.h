@@ -3,6 +3,7 @@
 // Slots that are replicas of this host.
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -23,6 +24,8 @@ struct ReplicaSlotOptions {
   SlotLevel level = SlotLevel::frozen;
   std::string health_command;  ///< for `sh -c` inside; empty: none
   std::chrono::milliseconds health_timeout = std::chrono::seconds(10);
+  /// Throws if what it runs on, or would, is not well: asked before it is made, checked and taken back.
+  std::function<void(const ReplicaSpec&)> host_check = [](const ReplicaSpec&) {};
 };
 
 /// A slot made of what `spec` says.

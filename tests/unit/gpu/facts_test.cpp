@@ -135,13 +135,3 @@ TEST_CASE("UUIDs and maps as text") {
        {text, text + "=" + text + "," + text + "=" + to_text(uuid(1)), std::string("a=b")})
     CHECK(refusal([&] { parse_gpu_map(wrong); }) == Exit::usage);
 }
-
-TEST_CASE("XID errors are found in the kernel's log") {
-  const auto found = xids_in(
-      "x\n[1.0] NVRM: Xid (PCI:0000:65:00): 79, pid=1, GPU has fallen off the bus.\n"
-      "NVRM: Xid (PCI:0000:17:00): 48, DBE\nNVRM: Xid (PCI:broken");
-  REQUIRE(found.size() == 2);
-  CHECK(found[0].pci == "0000:65:00");
-  CHECK(found[0].number == 79);
-  CHECK(found[1].number == 48);
-}
