@@ -17,6 +17,14 @@ says() {
 gpus "$uuid1 16 0 0 40 0 Fake H100"
 says gpu true "CUDA 13.0"
 says gpu_health true "Fake H100, 40 C, "
+# one that is full cannot be tried, which is no illness
+mkdir -p "$GPU/vram/$uuid1"
+truncate -s 16M "$GPU/vram/$uuid1/other"
+exec 9<"$GPU/vram/$uuid1/other"
+flock 9
+says gpu_health true "Fake H100, 40 C"
+exec 9<&-
+rm "$GPU/vram/$uuid1/other"
 echo 0 >"$GPU/persistence"
 says gpu_health true "persistence mode off"
 rm "$GPU/persistence"

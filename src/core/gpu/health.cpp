@@ -120,6 +120,9 @@ GpuHealth try_here(const GpuUuid& gpu) {
     const DeviceStream stream(device);
     if (!multiplies_rightly(device, stream)) found.problems.emplace_back("it multiplies matrices wrongly");
     found.bytes_per_second = copy_speed(device, stream);
+  } catch (const CudaError& e) {
+    // Its memory may all be taken by who uses it: that is no illness, but nothing can be tried then.
+    if (e.result() != cuda::error_out_of_memory) found.problems.emplace_back(e.what());
   } catch (const std::exception& e) {
     found.problems.emplace_back(e.what());
   }
