@@ -222,7 +222,7 @@ snapshot_and_restore() { # NAME URL ANSWER_WANTED COMMAND...
       stages=$(python3 -c 'import json, sys
 print(", ".join("%s %.2f s" % (s["name"], s["seconds"]) for s in json.load(sys.stdin)["replicas"][0]["stages"]))' <"$work/restored")
     fi
-    "$coldstart" stop "$name" >/dev/null
+    "$coldstart" stop "$name" >/dev/null || bad "$name: it had ended"
   done
 }
 
@@ -268,30 +268,30 @@ if [[ -n $file ]]; then sed 's/^/    /' "$file"; fi
 
 say "3. Refill of weights from the store (in the page cache), every byte verified"
 mkdir "$work/models" "$work/mnt"
-python3 "$here/bf16_weights.py" "$work/models/model.safetensors" "$refill_mb"
+python3 "$here/bf16_weights.py" "$work/models/model.safetensors" "$refill_mb" || bad "no weights"
 "$coldstart" image pack "$work/models" -t models >/dev/null || bad "no model"
-rm "$work/models/model.safetensors"
+rm -f "$work/models/model.safetensors"
 cached_now() { find "$COLDSTART_STORE/cache/files" -type f -size +$((refill_mb - 1))M 2>/dev/null | grep -q .; }
 if left 520; then
-  note "| $(<"$work/models/kind"), from | readers | refill | pinned copy | of it (bar: 70 %) |"
+  note "| $(cat "$work/models/kind" || true), from | readers | refill | pinned copy | of it (bar: 70 %) |"
   note "|---|---|---|---|---|"
   timeout 60 "$refill" "its chunks" "$COLDSTART_STORE" models model.safetensors 8 16 || bad "refill"
   # As on a host where a server has loaded them once.
-  "$coldstart" mount models "$work/mnt" >/dev/null
-  cat "$work/mnt/model.safetensors" >/dev/null
+  "$coldstart" mount models "$work/mnt" >/dev/null || bad "no mount"
+  cat "$work/mnt/model.safetensors" >/dev/null || true
   for _ in $(seq 300); do
     if cached_now; then break; fi
     sleep 0.1
   done
   "$coldstart" umount "$work/mnt" >/dev/null || true
   cached_now || bad "the disk cache does not have the weights"
-  cat "$COLDSTART_STORE"/cache/files/*/* >/dev/null
+  cat "$COLDSTART_STORE"/cache/files/*/* >/dev/null || true
   timeout 60 "$refill" "the disk cache" "$COLDSTART_STORE" models model.safetensors 4 8 12 16 || bad "refill"
 fi
 
 say "4. Weights dropped before a snapshot, and filled in again by coldstart"
 mkdir -p "$work/small"
-python3 "$here/hinted_server.py" make "$work/small/model.safetensors" $((refill_mb / 4))
+python3 "$here/hinted_server.py" make "$work/small/model.safetensors" $((refill_mb / 4)) || bad "no weights"
 "$coldstart" image pack "$work/small" -t small >/dev/null || bad "no model"
 # on_server PATH VERB: what coldstart said of it, as a line
 on_server() {
@@ -332,7 +332,7 @@ for delay in 0.05 0.2 0.5 1; do
     if [[ $(state 2>/dev/null) == running ]] && [[ -z $(find "$COLDSTART_STORE/gpu" -name '*.journal' 2>/dev/null) ]]; then break; fi
     sleep 0.1
   done
-  "$coldstart" recover
+  "$coldstart" recover || bad "recover"
   if [[ $(state) == running ]] && get "http://127.0.0.1:$port/" >/dev/null; then
     note "killed after $delay s: it runs"
   else
@@ -350,7 +350,7 @@ done
 sleep 0.3
 if [[ -n $controller ]]; then kill -KILL "$controller" 2>/dev/null || true; fi
 wait "$victim" 2>/dev/null || true
-"$coldstart" recover
+"$coldstart" recover || bad "recover"
 if [[ $(state) == running ]] && get "http://127.0.0.1:$port/" >/dev/null; then note "controller killed: it runs"; else bad "controller killed: $(state)"; fi
 
 # too little device memory: refused before anything is touched
