@@ -88,8 +88,8 @@ Prepared prepare(Session& session, Options& options) {
   if (!manifest.gpu.is_null()) {
     gpus = std::make_shared<GpuWatch>(
         std::chrono::milliseconds(std::llround(options.pool.health_seconds * 2000)));
-    slots.host_check = [gpus, facts = manifest.gpu](const ReplicaSpec& spec) {
-      gpus->require_well(gpus_of_request(facts, spec.launch.at("gpu")));
+    slots.host_check = [gpus, facts = manifest.gpu](const ReplicaSpec& spec, bool at_once) {
+      require_well(gpus_of_request(facts, spec.launch.at("gpu")), at_once ? gpus->known_ill() : gpus->ill());
     };
   }
   service.make = [store, replicas, request, slots, gpus, digest = ref.digest] {

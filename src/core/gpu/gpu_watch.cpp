@@ -42,27 +42,31 @@ GpuWatch::GpuWatch(std::chrono::milliseconds freshness)
     : freshness_(freshness), begun_(seconds_since_boot()) {}
 
 std::map<GpuUuid, std::string> GpuWatch::ill() {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard asking(asking_);
   const auto now = Clock::now();
   const bool try_them = tried_ == Clock::time_point() || now - tried_ >= tried_every;
   if (try_them || now - asked_ >= freshness_) {
-    told_ = ask(try_them, begun_);
+    const std::map<GpuUuid, std::string> told = ask(try_them, begun_);
     asked_ = Clock::now();
-    if (try_them) {
-      found_ = told_;
-      tried_ = asked_;
-    }
+    if (try_them) tried_ = asked_;
+    const std::lock_guard lock(mutex_);
+    told_ = told;
+    if (try_them) found_ = told;
   }
-  // One that worked wrongly is not well because it says so.
+  return known_ill();
+}
+
+/// One that worked wrongly is not well because it says so.
+std::map<GpuUuid, std::string> GpuWatch::known_ill() const {
+  const std::lock_guard lock(mutex_);
   std::map<GpuUuid, std::string> all = told_;
   all.insert(found_.begin(), found_.end());
   return all;
 }
 
-void GpuWatch::require_well(const std::vector<GpuUuid>& gpus) {
-  const std::map<GpuUuid, std::string> ill_now = ill();
+void require_well(const std::vector<GpuUuid>& gpus, const std::map<GpuUuid, std::string>& ill) {
   for (const GpuUuid& gpu : gpus)
-    if (const auto it = ill_now.find(gpu); it != ill_now.end())
+    if (const auto it = ill.find(gpu); it != ill.end())
       throw Error(fmt::format("{} is not well: {}", to_text(gpu), it->second),
                   "see the kernel's log and 'nvidia-smi -q'");
 }

@@ -13,26 +13,33 @@
 
 namespace coldstart {
 
-/// Thread-safe: who comes while another asks waits for that answer.
+/// Thread-safe.
 class GpuWatch {
  public:
   /// An answer is good for `freshness`. What the kernel has logged before now is history.
   explicit GpuWatch(std::chrono::milliseconds freshness);
 
   /// What is wrong with each GPU that is not well. They are asked what they tell of themselves; the first
-  /// time, and then every ten minutes, they are tried, too (health.h). Throws if nobody answers.
+  /// time, and then every ten minutes, they are tried, too (health.h). Who comes while another asks waits for
+  /// that answer. Throws if there is none.
   std::map<GpuUuid, std::string> ill();
-  /// Throws an Error that names what is wrong, unless all of these are well.
-  void require_well(const std::vector<GpuUuid>& gpus);
+  /// As it was the last time that somebody asked; at once.
+  std::map<GpuUuid, std::string> known_ill() const;
 
  private:
   using Clock = std::chrono::steady_clock;
   const std::chrono::milliseconds freshness_;
   const double begun_;  // seconds after the boot
-  std::mutex mutex_;    // guards all below, and is held while they are asked
+
+  std::mutex asking_;                // held while they are asked; guards the next two
+  Clock::time_point asked_, tried_;  // never: the clock's beginning
+
+  mutable std::mutex mutex_;  // guards all below
   std::map<GpuUuid, std::string> told_;
   std::map<GpuUuid, std::string> found_;  // when they were tried
-  Clock::time_point asked_, tried_;       // never: the clock's beginning
 };
+
+/// Throws an Error that names what is wrong, unless all of these are well.
+void require_well(const std::vector<GpuUuid>& gpus, const std::map<GpuUuid, std::string>& ill);
 
 }  // namespace coldstart

@@ -35,7 +35,7 @@ class ReplicaSlot final : public Slot {
   SlotIdentity identity() const override { return identity_; }
 
   void make(const CancelToken& cancel) override {
-    options_.host_check(spec_);
+    options_.host_check(spec_, false);
     spec_.launch_when_told = options_.level == SlotLevel::prepared;
     front_.emplace(replicas_, spec_);
     identity_.id = front_->id();
@@ -50,7 +50,7 @@ class ReplicaSlot final : public Slot {
 
   void check(const CancelToken& cancel) override {
     if (has_ended()) throw Error("the replica " + identity_.id + " has ended");
-    options_.host_check(spec_);
+    options_.host_check(spec_, false);
     if (options_.level == SlotLevel::prepared && identity_.pid == 0) return;
     front_->thaw();
     ask_whether_well(cancel);
@@ -58,6 +58,7 @@ class ReplicaSlot final : public Slot {
   }
 
   void claim(const CancelToken& cancel) override {
+    options_.host_check(spec_, true);
     if (identity_.pid == 0) {
       front_->go();
       launch(cancel);
@@ -71,7 +72,7 @@ class ReplicaSlot final : public Slot {
 
   void take_back(const CancelToken& cancel) override {
     front_->outlive_us(false);
-    options_.host_check(spec_);
+    options_.host_check(spec_, false);
     ask_whether_well(cancel);
     front_->freeze();
   }

@@ -24,8 +24,9 @@ struct ReplicaSlotOptions {
   SlotLevel level = SlotLevel::frozen;
   std::string health_command;  ///< for `sh -c` inside; empty: none
   std::chrono::milliseconds health_timeout = std::chrono::seconds(10);
-  /// Throws if what it runs on, or would, is not well: asked before it is made, checked and taken back.
-  std::function<void(const ReplicaSpec&)> host_check = [](const ReplicaSpec&) {};
+  /// Throws if what it runs on, or would, is not well: asked before it is made, checked and taken back; and
+  /// before it is claimed, but then to answer `at_once`, from what is known.
+  std::function<void(const ReplicaSpec&, bool at_once)> host_check = [](const ReplicaSpec&, bool) {};
 };
 
 /// A slot made of what `spec` says.
