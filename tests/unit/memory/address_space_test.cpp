@@ -243,43 +243,44 @@ TEST_CASE("address space: a forked child is served on its own") {
   s.push_all();
 }
 
+/// The memory of `s` under another address space, which nobody serves: all of it is to be pinned.
+std::unique_ptr<AddressSpace> with_all_pinned(Served& s) {
+  s.stop = true;
+  s.server.join();
+  const uint64_t start = s.source->mappings().front().start;
+  const std::vector<PinnedMapping> pinned = {{1, start, start + Served::pages * P}};
+  Fd same(::fcntl(s.watched, F_DUPFD_CLOEXEC, 0));
+  return std::make_unique<AddressSpace>(std::move(same), s.source, s.counters, nullptr, pinned);
+}
+
 TEST_CASE("address space: what is to be pinned of a process that we do not see comes like all else") {
   Served s;
   NEED_USERFAULTFD(s);
-  s.stop = true;
-  s.server.join();
-  // As Served has it, but for the list: the descriptor is the one that it made.
-  const auto address = s.source->mappings().front().start;
-  AddressSpace space(Fd(::fcntl(s.watched, F_DUPFD_CLOEXEC, 0)), s.source, s.counters, nullptr,
-                     {{1, address, address + Served::pages * P}});
+  const auto space = with_all_pinned(s);
   Bytes scratch(64 * P);
-  space.finish_when_filled();
-  CHECK(space.push(scratch) == AddressSpace::Push::nothing);
-  CHECK(!space.finished());  // it is to be brought first
-  space.bring_pinned(0);
-  CHECK(space.pending_bytes() == 500 * P);
-  while (space.push(scratch) != AddressSpace::Push::nothing) {
+  space->finish_when_filled();
+  CHECK(space->push(scratch) == AddressSpace::Push::nothing);
+  CHECK(!space->finished());  // it is to be brought first
+  space->bring_pinned(0);
+  CHECK(space->pending_bytes() == 500 * P);
+  while (space->push(scratch) != AddressSpace::Push::nothing) {
   }
-  CHECK(space.finished());
+  CHECK(space->finished());
   for (uint64_t page = 0; page < 500; ++page) CHECK(s.at[page * P] == pattern(page));
 }
 
 TEST_CASE("address space: what is to be pinned is there, and served no more") {
   Served s;
   NEED_USERFAULTFD(s);
-  s.stop = true;
-  s.server.join();
-  const auto address = s.source->mappings().front().start;
-  AddressSpace space(Fd(::fcntl(s.watched, F_DUPFD_CLOEXEC, 0)), s.source, s.counters, nullptr,
-                     {{1, address, address + Served::pages * P}});
-  space.bring_pinned(::getpid());
+  const auto space = with_all_pinned(s);
+  space->bring_pinned(::getpid());
   CHECK(s.counters.pushed_pages == 500);
-  CHECK(space.pending_bytes() == 0);
+  CHECK(space->pending_bytes() == 0);
   // Nobody answers faults: these would never end.
   for (uint64_t page = 0; page < Served::pages; ++page)
     CHECK(s.at[page * P] == (page < 500 ? pattern(page) : 0));
-  space.finish_when_filled();
-  CHECK(space.finished());
+  space->finish_when_filled();
+  CHECK(space->finished());
 }
 
 TEST_CASE("address space: pages that cannot be read are an error, and nothing is filled") {
