@@ -29,7 +29,7 @@ gpus "$uuid1 64 0 3 40 0 Fake H100" "$uuid2 64 0 0 40 0 Fake H100"
 wait_for 60 bash -c "[[ \$(find $GPU/vram/$uuid1 -type f -size +4M | wc -l) -eq 0 ]]"
 wait_for 60 is idle 2
 assert_eq "$(slots_on "$uuid2")" 2 "slots on the other GPU"
-assert_contains "$(pool_says last_failure)" "3 uncorrected memory errors"
+assert_contains "$(<"$STORE/pools/s/service.log")" "$uuid1 is not well: 3 uncorrected memory errors"
 id=$(coldstart --json pool claim | jq -r .id)
 coldstart stop "$id" >/dev/null
 
