@@ -158,7 +158,8 @@ class Inspection {
   /// The driver closes the devices of what it checkpoints: processes that use CUDA.
   static std::string hint_of_device(const std::string& device) {
     if (!device.starts_with("/dev/nvidia")) return "let it close the device before the snapshot";
-    return "with CUDA: leave out --gpu off; with NVML alone: let it call nvmlShutdown() first (--pre-snapshot)";
+    return "with CUDA: leave out --gpu off; with NVML alone: let it call nvmlShutdown() first "
+           "(--pre-snapshot)";
   }
 
   void look_at_protocol(const OpenFile& file) {

@@ -41,6 +41,7 @@ void require_dumpable_host(pid_t root) {
 /// The mappings of each of the processes, in their order.
 std::vector<std::vector<ProcessMapping>> mappings_of_all(const std::vector<pid_t>& pids) {
   std::vector<std::vector<ProcessMapping>> all;
+  all.reserve(pids.size());
   for (const pid_t pid : pids) all.push_back(mappings_of(pid));
   return all;
 }
@@ -151,7 +152,7 @@ Json gpu_restore_request(const Json& facts, const std::string& asked_map, GpuPla
   require_free_device_memory(snapshot, host, map);
   if (const auto lacking = lack_of_host_memory(snapshot.bytes))
     throw Error::incompatible(*lacking, "stop other replicas, or use a host with more memory");
-  const Json request = {{"map", to_text(map)}};
+  Json request = {{"map", to_text(map)}};
   const std::vector<GpuUuid> targets = gpus_of_request(facts, request);
   for (size_t i = 0; i < targets.size(); ++i) plan[targets[i]] += snapshot.gpus[i].used_bytes;
   return request;

@@ -31,16 +31,16 @@ uint32_t find_through_links(const ImageReader& image, std::string path) {
       done.erase(std::min(done.rfind('/'), done.size()));
       continue;
     }
-    const uint32_t inode = image.find(done + "/" + name);
+    const uint32_t inode = image.find(std::string(done).append("/").append(name));
     if (inode == 0) return 0;
     if (!S_ISLNK(image.inode(inode).mode)) {
-      done += "/" + name;
+      done.append("/").append(name);
       continue;
     }
     if (++links > most_links) return 0;
     const std::string target(image.target(image.inode(inode)));
     if (target.starts_with('/')) done.clear();
-    path = target + "/" + path;
+    path.insert(0, target + "/");
   }
   return image.find(done);
 }
