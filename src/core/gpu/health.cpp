@@ -47,18 +47,6 @@ const std::map<unsigned, const char*> serious_xids = {{48, "uncorrectable memory
                                                       {119, "its system processor does not answer"},
                                                       {120, "its system processor failed"}};
 
-/// The log tells PCI addresses, which NVML would have to translate; with one GPU it is clear whose they are,
-/// and with several each of them is suspect.
-void add_xids(std::vector<GpuHealth>& all, double since) {
-  std::vector<std::string> told;
-  for (const Xid& xid : logged_xids())
-    if (const auto it = serious_xids.find(xid.number); it != serious_xids.end() && xid.seconds >= since) {
-      std::string text = fmt::format("the kernel logged XID {} on {}: {}", xid.number, xid.pci, it->second);
-      if (std::find(told.begin(), told.end(), text) == told.end()) told.push_back(std::move(text));
-    }
-  for (GpuHealth& one : all) one.problems.insert(one.problems.end(), told.begin(), told.end());
-}
-
 std::vector<uint32_t> matrix(uint32_t a, uint32_t b) {
   std::vector<uint32_t> m(size_t{matrix_size} * matrix_size);
   for (uint32_t i = 0; i < m.size(); ++i) m[i] = (i * a) ^ (i >> 7) * b;
@@ -201,14 +189,28 @@ std::vector<std::string> problems_of(const GpuInfo& gpu) {
   return problems;
 }
 
+std::vector<std::string> problems_of(const GpuInfo& gpu, const std::vector<Xid>& xids, double since) {
+  std::vector<std::string> problems;
+  for (const Xid& xid : xids) {
+    const auto it = serious_xids.find(xid.number);
+    if (it == serious_xids.end() || xid.seconds < since || !xid.pci.starts_with(gpu.pci)) continue;
+    std::string text = fmt::format("the kernel logged XID {} on {}: {}", xid.number, xid.pci, it->second);
+    if (std::find(problems.begin(), problems.end(), text) == problems.end())
+      problems.push_back(std::move(text));
+  }
+  return problems;
+}
+
 std::vector<GpuHealth> gpu_health_told(double xids_since) {
+  const std::vector<Xid> xids = logged_xids();
   std::vector<GpuHealth> all;
   for (GpuInfo& gpu : gpu_inventory().gpus) {
     GpuHealth one{std::move(gpu), {}, std::nullopt};
     one.problems = problems_of(one.gpu);
+    for (std::string& logged : problems_of(one.gpu, xids, xids_since))
+      one.problems.push_back(std::move(logged));
     all.push_back(std::move(one));
   }
-  add_xids(all, xids_since);
   return all;
 }
 

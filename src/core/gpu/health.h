@@ -26,6 +26,9 @@ struct GpuHealth {
 std::vector<GpuHealth> gpu_health_told(double xids_since = 0);
 /// What is wrong with a GPU that tells this of itself.
 std::vector<std::string> problems_of(const GpuInfo& gpu);
+/// What of the kernel's log, since so many seconds after the boot, says that a GPU needs a reset or a repair.
+/// It names PCI addresses: a GPU that does not tell its own is suspected of all.
+std::vector<std::string> problems_of(const GpuInfo& gpu, const std::vector<Xid>& xids, double since);
 /// And whether the GPUs really work: all at once, each in a process of its own that sees no other, for which
 /// CUDA is initialised. Which does not answer within two seconds is ill. Problems are added to `told`. For a
 /// process with one thread.

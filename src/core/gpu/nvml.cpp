@@ -23,6 +23,11 @@ constexpr int insufficient_size = 7;
 struct Memory {
   unsigned long long total, free, used;
 };
+struct PciInfo {
+  std::array<char, 16> old_text;
+  unsigned domain, bus, device, device_id, subsystem_id;
+  std::array<char, 32> text;
+};
 struct ProcessInfo {
   unsigned pid;
   unsigned long long used;
@@ -113,6 +118,9 @@ GpuInfo info_of(Nvml& nvml, unsigned index) {
   if (!uuid) throw Error(fmt::format("NVML names a GPU '{}', which is no UUID", text.data()));
   info.uuid = *uuid;
   if (nvml.tell<Text>("nvmlDeviceGetName", device, text.data(), room)) info.name = text.data();
+  PciInfo pci{};
+  if (nvml.tell<int(Device, PciInfo*)>("nvmlDeviceGetPciInfo_v3", device, &pci))
+    info.pci = fmt::format("{:04x}:{:02x}:{:02x}", pci.domain, pci.bus, pci.device);
   Memory memory{};
   if (nvml.tell<int(Device, Memory*)>("nvmlDeviceGetMemoryInfo", device, &memory)) {
     info.total_bytes = memory.total;

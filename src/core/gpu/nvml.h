@@ -20,6 +20,7 @@ struct GpuInfo {
   unsigned index = 0;
   GpuUuid uuid;
   std::string name;
+  std::string pci;  ///< its address as the kernel logs it, "0000:65:00"; empty if it is not told
   uint64_t total_bytes = 0;
   uint64_t free_bytes = 0;
   bool mig = false;                          ///< cut into several by MIG

@@ -26,6 +26,11 @@ extern "C" {
 struct Memory {
   unsigned long long total, free, used;
 };
+struct PciInfo {
+  char old_text[16];
+  unsigned domain, bus, device, device_id, subsystem_id;
+  char text[32];
+};
 struct ProcessInfo {
   unsigned pid;
   unsigned long long used;
@@ -57,6 +62,11 @@ int nvmlDeviceGetName(void* device, char* name, unsigned length) {
 }
 int nvmlDeviceGetUUID(void* device, char* uuid, unsigned length) {
   return copy(gpu_of(device).uuid, uuid, length);
+}
+int nvmlDeviceGetPciInfo_v3(void* device, PciInfo* info) {
+  *info = {};
+  info->bus = static_cast<unsigned>(reinterpret_cast<uintptr_t>(device));
+  return success;
 }
 int nvmlDeviceGetMemoryInfo(void* device, Memory* memory) {
   const fake::Gpu gpu = gpu_of(device);

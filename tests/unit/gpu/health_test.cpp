@@ -21,6 +21,21 @@ TEST_CASE("XID errors are found in the kernel's log, and when they came") {
   CHECK(found[1].seconds == 0);
 }
 
+TEST_CASE("an XID error is a problem of the GPU it is of, once, and not before its time") {
+  GpuInfo gpu;
+  gpu.pci = "0000:65:00";
+  const std::vector<Xid> xids = {
+      {"0000:65:00", 79, 10}, {"0000:65:00", 79, 11}, {"0000:65:00", 31, 12}, {"0000:66:00", 48, 13}};
+  const std::vector<std::string> problems = problems_of(gpu, xids, 5);
+  REQUIRE(problems.size() == 1);
+  CHECK(problems[0] == "the kernel logged XID 79 on 0000:65:00: it has fallen off the bus");
+  CHECK(problems_of(gpu, xids, 11.5).empty());
+  gpu.pci = "0000:67:00";
+  CHECK(problems_of(gpu, xids, 0).empty());
+  gpu.pci = "";  // not told
+  CHECK(problems_of(gpu, xids, 0).size() == 2);
+}
+
 TEST_CASE("what is wrong with GPUs is told from one process to another") {
   GpuHealth well, ill;
   well.gpu.uuid = *parse_gpu_uuid("GPU-00000000-0000-0000-0000-000000000001");
