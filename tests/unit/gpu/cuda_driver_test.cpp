@@ -109,6 +109,7 @@ TEST_CASE("NVML tells of the GPUs") {
   const GpuInfo& gpu = inventory.gpus.front();
   CHECK(gpu.name == "NVIDIA H100 80GB");
   CHECK(gpu.uuid.bytes.back() == 7);
+  CHECK(gpu.pci == "0000:01:00");
   CHECK(gpu.total_bytes == uint64_t{1024} << 20);
   CHECK(gpu.mig);
   CHECK(gpu.uncorrected_ecc == 3);
