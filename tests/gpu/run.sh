@@ -268,12 +268,12 @@ if [[ -n $file ]]; then sed 's/^/    /' "$file"; fi
 
 say "3. Refill of weights from the store (in the page cache), every byte verified"
 mkdir "$work/models" "$work/mnt"
-python3 "$here/bf16_weights.py" "$work/models/model.safetensors" "$refill_mb" || bad "no weights"
+python3 "$here/model_weights.py" "$work/models/model.safetensors" "$refill_mb" || bad "no weights"
 "$coldstart" image pack "$work/models" -t models >/dev/null || bad "no model"
 rm -f "$work/models/model.safetensors"
 cached_now() { find "$COLDSTART_STORE/cache/files" -type f -size +$((refill_mb - 1))M 2>/dev/null | grep -q .; }
 if left 520; then
-  note "| $(cat "$work/models/kind" || true), from | readers | refill | pinned copy | of it (bar: 70 %) |"
+  note "| bf16 weights, from | readers | refill | pinned copy | of it (bar: 70 %) |"
   note "|---|---|---|---|---|"
   timeout 60 "$refill" "its chunks" "$COLDSTART_STORE" models model.safetensors 8 16 || bad "refill"
   # As on a host where a server has loaded them once.

@@ -50,6 +50,12 @@ inline void append(Bytes& to, ByteSpan more) {
   to.insert(to.end(), more.begin(), more.end());
 }
 
+/// `bytes` of `kept`, which is made so large if it is not, with anything in them: clearing takes a while.
+inline MutableByteSpan room_of(Bytes& kept, size_t bytes) {
+  if (kept.size() < bytes) kept.resize(bytes);
+  return MutableByteSpan(kept).first(bytes);
+}
+
 /// True if every byte is zero; runs at memory speed.
 inline bool all_zero(ByteSpan bytes) {
   return bytes.empty() ||

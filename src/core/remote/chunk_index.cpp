@@ -36,7 +36,7 @@ void ChunkIndex::open(ByteSpan bytes, const std::string& document) {
   if (bytes.size() < sizeof(ChunkIndexHeader)) broken(document, "it is too short");
   const auto header = load<ChunkIndexHeader>(bytes.data());
   if (header.magic != chunk_index_magic) broken(document, "it does not start as a chunk index");
-  if (header.version != chunk_index_version)
+  if (header.version == 0 || header.version > chunk_index_version)
     throw Error::corrupt(document + " has the version " + std::to_string(header.version) +
                              ", this program knows " + std::to_string(chunk_index_version),
                          "use a newer coldstart");

@@ -15,7 +15,7 @@
 namespace coldstart {
 
 inline constexpr std::array<char, 8> chunk_index_magic = {'c', 's', 'c', 'h', 'u', 'n', 'k', '\1'};
-inline constexpr uint32_t chunk_index_version = 1;
+inline constexpr uint32_t chunk_index_version = 2;  ///< 1: all frames are zstd's (pack_format.h)
 
 struct ChunkIndexHeader {
   std::array<char, 8> magic;

@@ -3,25 +3,10 @@
 
 #include <algorithm>
 
-#include <zstd.h>
-
 #include "core/base/error.h"
+#include "core/store/compression.h"
 
 namespace coldstart {
-
-namespace {
-
-struct FreeContext {
-  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
-};
-
-ZSTD_DCtx* decompressor() {
-  static thread_local const std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
-  if (!context) throw std::bad_alloc();
-  return context.get();
-}
-
-}  // namespace
 
 std::shared_ptr<const OriginFrame> decode_frame(const ChunkIndex& index, uint32_t number, ByteSpan stored) {
   const IndexedFrame& frame = index.frames()[number];
@@ -40,9 +25,11 @@ std::shared_ptr<const OriginFrame> decode_frame(const ChunkIndex& index, uint32_
     result->content.assign(stored.begin(), stored.end());
   } else {
     result->content.resize(frame.content);
-    const size_t n = ZSTD_decompressDCtx(decompressor(), result->content.data(), result->content.size(),
-                                         stored.data(), stored.size());
-    if (ZSTD_isError(n) || n != result->content.size()) throw wrong(result->chunks.front().digest);
+    try {
+      decompress(stored, result->content);
+    } catch (const Error&) {
+      throw wrong(result->chunks.front().digest);
+    }
   }
   for (const OriginFrame::Chunk& chunk : result->chunks)
     if (Digest::of(result->bytes_of(chunk)) != chunk.digest) throw wrong(chunk.digest);

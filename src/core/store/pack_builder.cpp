@@ -2,48 +2,18 @@
 #include "core/store/pack_builder.h"
 
 #include <algorithm>
-#include <memory>
 #include <numeric>
 
 #include <fcntl.h>
 #include <unistd.h>
-#include <zstd.h>
-#include <zstd_errors.h>
 
 #include "core/base/error.h"
+#include "core/store/compression.h"
 #include "core/store/quick_check.h"
-#include "core/store/store.h"
 
 namespace coldstart {
 
 namespace {
-
-struct FreeContext {
-  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-};
-
-ZSTD_CCtx* compressor() {
-  static thread_local const std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
-  if (!context) throw std::bad_alloc();
-  return context.get();
-}
-
-/// Prepares for one frame.
-void set_level(ZSTD_CCtx* context, int level) {
-  const auto expect = [](size_t n) {
-    if (ZSTD_isError(n)) throw Error(std::string("zstd cannot be set up: ") + ZSTD_getErrorName(n));
-  };
-  const auto set = [&](ZSTD_cParameter parameter, int value) {
-    expect(ZSTD_CCtx_setParameter(context, parameter, value));
-  };
-  expect(ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters));
-  set(ZSTD_c_compressionLevel, level == files_level ? 2 : level);
-  if (level != files_level) return;
-  // A table that fits the nearest cache, and short matches to make up for what it forgets.
-  set(ZSTD_c_strategy, ZSTD_fast);
-  set(ZSTD_c_minMatch, 5);
-  set(ZSTD_c_hashLog, 14);
-}
 
 /// Bytes after which the kernel is told to start writing back, so that the fsync at the end has little left.
 constexpr uint64_t write_back_step = uint64_t{8} << 20;
@@ -60,20 +30,8 @@ void compress_frame(BuiltFrame& frame, std::vector<Bytes> contents, int level) {
   Bytes content = std::move(contents.front());
   if (contents.size() > 1) content.reserve(frame.content_bytes);
   for (size_t i = 1; i < contents.size(); ++i) append(content, contents[i]);
-  // Kept, as clearing it each time takes a while. A result that does not fit would not be smaller, so there
-  // is no use for more room.
-  static thread_local Bytes room;
-  room.resize(std::max(room.size(), content.size()));
-  ZSTD_CCtx* const context = compressor();
-  set_level(context, level);
-  const size_t n = ZSTD_compress2(context, room.data(), content.size() - 1, content.data(), content.size());
-  if (!ZSTD_isError(n)) {
-    frame.stored.assign(room.begin(), room.begin() + static_cast<ptrdiff_t>(n));
-  } else if (ZSTD_getErrorCode(n) == ZSTD_error_dstSize_tooSmall) {
-    frame.stored = std::move(content);
-  } else {
-    throw Error(std::string("zstd cannot compress: ") + ZSTD_getErrorName(n));
-  }
+  std::optional<Bytes> compressed = compress(content, level);
+  frame.stored = compressed ? std::move(*compressed) : std::move(content);
 }
 
 PackBuilder::PackBuilder(const std::filesystem::path& folder) {

@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include <fcntl.h>
-#include <zstd.h>
 
 #include "core/base/error.h"
+#include "core/store/compression.h"
 
 namespace coldstart {
 
@@ -15,16 +15,6 @@ namespace {
 template <class T>
 std::span<const T> records(ByteSpan from, uint64_t offset, uint32_t count) {
   return {reinterpret_cast<const T*>(from.data() + offset), count};
-}
-
-struct FreeContext {
-  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
-};
-
-ZSTD_DCtx* decompressor() {
-  static thread_local const std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
-  if (!context) throw std::bad_alloc();
-  return context.get();
 }
 
 }  // namespace
@@ -106,21 +96,27 @@ std::optional<PackPlace> PackFile::find(const Digest& digest) const {
 
 Bytes PackFile::read_stored(const PackFrame& frame) const {
   Bytes stored(frame.stored);
-  if (pread_full(fd_.get(), stored, static_cast<off_t>(frame.offset)) != stored.size())
-    broken("it was cut short");
+  read_stored_into(frame, stored);
   return stored;
+}
+
+void PackFile::read_stored_into(const PackFrame& frame, MutableByteSpan out) const {
+  if (pread_full(fd_.get(), out, static_cast<off_t>(frame.offset)) != out.size()) broken("it was cut short");
 }
 
 void PackFile::read_content(const PackFrame& frame, MutableByteSpan out) const {
   if (frame.stored == frame.content) {
-    if (pread_full(fd_.get(), out, static_cast<off_t>(frame.offset)) != out.size())
-      broken("it was cut short");
+    read_stored_into(frame, out);
     return;
   }
-  const Bytes stored = read_stored(frame);
-  const size_t n = ZSTD_decompressDCtx(decompressor(), out.data(), out.size(), stored.data(), stored.size());
-  if (ZSTD_isError(n)) broken(std::string("a frame cannot be decompressed (") + ZSTD_getErrorName(n) + ")");
-  if (n != out.size()) broken("a frame has another size than its index says");
+  static thread_local Bytes kept;
+  const MutableByteSpan stored = room_of(kept, frame.stored);
+  read_stored_into(frame, stored);
+  try {
+    decompress(stored, out);
+  } catch (const Error& e) {
+    broken("of a frame, " + e.message());
+  }
 }
 
 void PackFile::check_index() const {

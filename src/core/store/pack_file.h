@@ -52,6 +52,7 @@ class PackFile {
  private:
   [[noreturn]] void broken(const std::string& why) const;
   void check_frame(const PackFrame& frame) const;
+  void read_stored_into(const PackFrame& frame, MutableByteSpan out) const;
 
   std::filesystem::path path_;
   Fd fd_;

@@ -8,7 +8,7 @@
 // Chunks stand in the index in the order in which they stand in their frames, frame after frame; the u32
 // array lists their numbers sorted by digest, for searching; the u64 array has their quick checks
 // (quick_check.h), in their own order, and is not in version 1. A frame whose stored size is its content size
-// is stored as it is; any other is one zstd frame.
+// is stored as it is; how any other is stored is in compression.h. Before version 3 all those are zstd's.
 
 #include <array>
 #include <cstddef>
@@ -19,7 +19,7 @@
 namespace coldstart {
 
 inline constexpr std::array<char, 8> pack_magic = {'c', 's', 'p', 'a', 'c', 'k', '\0', '\1'};
-inline constexpr uint32_t pack_version = 2;
+inline constexpr uint32_t pack_version = 3;
 inline constexpr size_t max_chunk_bytes = size_t{64} << 20;
 /// A frame holds several chunks only if they fit in this together; so no frame is larger.
 inline constexpr size_t max_frame_bytes = max_chunk_bytes;

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a .safetensors file of weights as models have them: of a normal distribution, the mantissa being noise.
+
+    model_weights.py FILE MEBIBYTES [BF16|F32]
+"""
+import json
+import os
+import random
+import struct
+import sys
+
+PIECE = 16 << 20
+
+
+def high_bytes():
+    """Sign and exponent of 256 numbers that stand for the distribution."""
+    rng = random.Random(1)
+    high = sorted(struct.pack(">f", rng.gauss(0, 0.02))[0] for _ in range(1 << 16))
+    return bytes(high[128::256])
+
+
+def piece(size, width, high):
+    numbers = bytearray(os.urandom(size))
+    numbers[width - 1 :: width] = os.urandom(size // width).translate(high)
+    return numbers
+
+
+def write(path, size, kind):
+    width = {"BF16": 2, "F32": 4}[kind]
+    header = json.dumps({"weights": {"dtype": kind, "shape": [size // width], "data_offsets": [0, size]}}).encode()
+    header += b" " * (-len(header) % 8)
+    high = high_bytes()
+    with open(path, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for at in range(0, size, PIECE):
+            file.write(piece(min(PIECE, size - at), width, high))
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], int(sys.argv[2]) << 20, sys.argv[3] if len(sys.argv) > 3 else "BF16")
