@@ -24,8 +24,11 @@ faults() {
   rm -rf "$GPU/count" "$GPU/calls"
   printf '%s\n' "$@" >"$GPU/faults"
 }
-# gpus LINE...
-gpus() { printf '%s\n' "$@" >"$GPU/gpus"; }
+# gpus LINE...: at once, as somebody may be reading
+gpus() {
+  printf '%s\n' "$@" >"$GPU/gpus.new"
+  mv "$GPU/gpus.new" "$GPU/gpus"
+}
 used_device_memory() { find "$GPU/vram" -type f -printf '%s\n' 2>/dev/null | awk '{ s += $1 } END { print s + 0 }'; }
 
 # counter_on_host PORT MEBIBYTES: its pid is in $counter_pid
