@@ -16,6 +16,8 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/sandbox/gpu_access.h"
+#include "core/sandbox/loader_cache.h"
 
 namespace coldstart {
 
@@ -75,27 +77,6 @@ void attach(const DetachedBind& bind, bool may_create) {
         "cannot bind " + bind.bind.source.string() + " to " + target);
 }
 
-/// Device nodes beside the usual ones that programs inside shall find: GPUs.
-struct Device {
-  std::string path;
-  mode_t mode;
-  dev_t number;
-};
-
-std::vector<Device> gpu_devices() {
-  std::vector<Device> devices;
-  const auto take = [&](const fs::path& path) {
-    struct stat st {};
-    if (::stat(path.c_str(), &st) == 0 && S_ISCHR(st.st_mode))
-      devices.push_back({path, st.st_mode, st.st_rdev});
-  };
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator("/dev", none))
-    if (entry.path().filename().string().starts_with("nvidia")) take(entry.path());
-  for (const auto& entry : fs::directory_iterator("/dev/nvidia-caps", none)) take(entry.path());
-  return devices;
-}
-
 /// /etc/resolv.conf, hosts, hostname as they shall be inside.
 struct NetworkFiles {
   std::string resolv, hosts, hostname;
@@ -148,15 +129,15 @@ void mount_shm() {
   mount_fs("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
 }
 
-void make_devices(const std::vector<Device>& extra) {
+void make_devices(const std::vector<DeviceNode>& extra) {
   make_mount_point("/dev", true);
   mount_fs("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=64k");
-  std::vector<Device> devices = {
+  std::vector<DeviceNode> devices = {
       {"/dev/null", S_IFCHR | 0666, makedev(1, 3)},    {"/dev/zero", S_IFCHR | 0666, makedev(1, 5)},
       {"/dev/full", S_IFCHR | 0666, makedev(1, 7)},    {"/dev/random", S_IFCHR | 0666, makedev(1, 8)},
       {"/dev/urandom", S_IFCHR | 0666, makedev(1, 9)}, {"/dev/tty", S_IFCHR | 0666, makedev(5, 0)}};
   devices.insert(devices.end(), extra.begin(), extra.end());
-  for (const Device& d : devices) {
+  for (const DeviceNode& d : devices) {
     make_folders(fs::path(d.path).parent_path(), 0755);
     check(::mknod(d.path.c_str(), d.mode, d.number), "cannot make the device " + d.path);
   }
@@ -193,6 +174,75 @@ void put_file(const std::string& path, const std::string& content) {
   write_full(fd.get(), as_bytes(content));
 }
 
+/// The driver's files, detached like other binds, with targets that are chosen inside.
+class DriverFiles {
+ public:
+  explicit DriverFiles(const GpuAccess& gpus) : gpus_(gpus) {
+    for (const DriverLibrary& library : gpus.libraries) binds_.push_back({library.source, {}, true});
+    for (const fs::path& program : gpus.programs) binds_.push_back({program, {}, true});
+    for (const Bind& bind : binds_) detached_.push_back(detach(bind));
+  }
+
+  /// In a folder of their own, so that nothing of them is in what the program has written, by the name that
+  /// images with CUDA know. The loader finds them by its cache, where also programs look that search by
+  /// themselves. In a root without such a loader nothing could use them.
+  void place() {
+    std::error_code ignored;
+    if (gpus_.libraries.empty() || !fs::exists("/lib64/ld-linux-x86-64.so.2", ignored)) return;
+    const std::string top = "/usr/local/nvidia";
+    const std::string folder = top + "/lib64";
+    make_mount_point(top, true);
+    mount_fs("tmpfs", top.c_str(), MS_NOSUID | MS_NODEV, "mode=755");
+    make_folders(folder, 0755);
+    LoaderCache cache = cache_here();
+    size_t n = 0;
+    for (const DriverLibrary& library : gpus_.libraries) {
+      put(n++, folder + "/" + library.name);
+      std::vector<std::string> names = library.links;
+      for (const std::string& link : names)
+        check(::symlink(library.name.c_str(), (folder + "/" + link).c_str()),
+              "cannot make " + link + " inside");
+      if (names.empty()) names.push_back(library.name);
+      for (const std::string& name : names) cache.add(name, folder + "/" + name);
+    }
+    for (const fs::path& program : gpus_.programs) {
+      const std::string name = program.filename();
+      put(n++, top + "/bin/" + name);
+      if (::symlink((top + "/bin/" + name).c_str(), ("/usr/bin/" + name).c_str()) != 0 && errno != EEXIST)
+        throw Error::sys("cannot make /usr/bin/" + name + " inside");
+    }
+    check(::mount(nullptr, top.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV,
+                  nullptr),
+          "cannot make " + top + " read-only");
+    put_file("/etc/ld.so.cache", std::string(as_text(cache.file())));
+    // For who makes that anew.
+    if (fs::is_directory("/etc/ld.so.conf.d", ignored))
+      put_file("/etc/ld.so.conf.d/00-nvidia-driver.conf", folder + "\n");
+  }
+
+ private:
+  /// Should the image have none, or a damaged one, then one without a library.
+  static LoaderCache cache_here() {
+    std::error_code ignored;
+    const char* path = "/etc/ld.so.cache";
+    try {
+      return fs::is_regular_file(path, ignored) ? LoaderCache(read_file(path, size_t{16} << 20))
+                                                : LoaderCache();
+    } catch (const Error&) {
+      return {};
+    }
+  }
+
+  void put(size_t number, const std::string& target) {
+    binds_[number].target = target;
+    attach(detached_[number], true);
+  }
+
+  const GpuAccess& gpus_;
+  std::vector<Bind> binds_;  // libraries, then programs
+  std::vector<DetachedBind> detached_;
+};
+
 void raise_loopback() {
   const Fd socket(check(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "cannot make a socket"));
   ifreq request{};
@@ -221,17 +271,19 @@ void enter_root(const SandboxOptions& options) {
   for (const Bind& bind : options.root.binds) binds.push_back(detach(bind));
   const bool own_root = !options.root.lower.empty();
   if (own_root) {
-    const std::vector<Device> gpus = gpu_devices();
+    const GpuAccess gpus = gpu_access();
+    DriverFiles driver(gpus);
     const NetworkFiles files = network_files(options.net);
     mount_overlay(options.root);
     make_mount_point("/proc", true);
     mount_proc();
-    make_devices(gpus);
+    make_devices(gpus.nodes);
     mount_sys();
     make_folders("/etc", 0755);
     put_file("/etc/resolv.conf", files.resolv);
     put_file("/etc/hosts", files.hosts);
     put_file("/etc/hostname", files.hostname);
+    driver.place();
   } else {
     mount_proc();
     mount_shm();
