@@ -208,7 +208,8 @@ class DriverFiles {
     for (const fs::path& program : gpus_.programs) {
       const std::string name = program.filename();
       put(n++, top + "/bin/" + name);
-      if (::symlink((top + "/bin/" + name).c_str(), ("/usr/bin/" + name).c_str()) != 0 && errno != EEXIST)
+      if (::symlink((top + "/bin/" + name).c_str(), ("/usr/bin/" + name).c_str()) != 0 && errno != EEXIST &&
+          errno != ENOENT)
         throw Error::sys("cannot make /usr/bin/" + name + " inside");
     }
     check(::mount(nullptr, top.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV,
