@@ -18,8 +18,10 @@ restoring=$!
 until page_server >"$TMP/server" || ! kill -0 "$restoring" 2>/dev/null; do :; done
 # What it does at that moment is the only time that it registers memory: slowed down, so that we come in between.
 background strace -f -p "$(<"$TMP/server")" -o "$TMP/trace" -e trace=ioctl -e inject=ioctl:delay_enter=300000
+strace=$!
 wait_for 20 grep -q UFFDIO_REGISTER "$TMP/trace"
-kill -KILL "$(<"$TMP/server")"
+# Its parent hears of it only from a tracer that has noticed, which a busy one may not for long.
+kill -KILL "$(<"$TMP/server")" "$strace"
 ended() { ! kill -0 "$restoring" 2>/dev/null; }
 wait_for 20 ended
 status=0
