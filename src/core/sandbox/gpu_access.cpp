@@ -2,6 +2,7 @@
 #include "core/sandbox/gpu_access.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <set>
 
@@ -9,6 +10,8 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/log.h"
+#include "core/base/subprocess.h"
 #include "core/sandbox/loader_cache.h"
 
 namespace coldstart {
@@ -70,6 +73,21 @@ std::string stem_of(const std::string& name) {
 
 }  // namespace
 
+void make_missing_nodes(const fs::path& host) {
+  const fs::path program = host / "usr/bin/nvidia-modprobe";
+  std::error_code ignored;
+  if (fs::exists(host / "dev/nvidia-uvm", ignored) || !fs::exists(host / "sys/module/nvidia", ignored) ||
+      !fs::exists(program, ignored))
+    return;
+  constexpr auto patience = std::chrono::seconds(20);  // it loads a part of the driver
+  try {
+    const Output said = run_program({program.string(), "-c", "0", "-u"}, patience);
+    if (!said.exit.ok()) log::warn("{} failed ({}): {}", program.string(), said.exit.text(), said.err);
+  } catch (const Error& e) {  // whoever wants a GPU will say more
+    log::warn("the GPU's device nodes cannot be made: {}", e.message());
+  }
+}
+
 std::vector<DriverLibrary> driver_libraries(const fs::path& libcuda) {
   std::error_code error;
   const fs::path file = fs::canonical(libcuda, error);
@@ -98,6 +116,7 @@ std::vector<DriverLibrary> driver_libraries(const fs::path& libcuda) {
 }
 
 GpuAccess gpu_access() {
+  make_missing_nodes("/");
   GpuAccess access{device_nodes(), {}, {}};
   const fs::path named = named_by("COLDSTART_LIBCUDA");
   if (access.nodes.empty() && named.empty()) return {};

@@ -34,6 +34,10 @@ struct GpuAccess {
 /// another driver than the installed one (a fake one, too).
 GpuAccess gpu_access();
 
+/// The driver makes its device nodes when a program on the host uses it for the first time, by NVIDIA's own
+/// nvidia-modprobe, which no image has. So where that was not yet, it is called. `host`: the host's root.
+void make_missing_nodes(const std::filesystem::path& host);
+
 /// All libraries of the driver that `libcuda` is of, which stand beside it: they have its version at the end
 /// of their names. If it has none, it alone, as libcuda.so.1.
 std::vector<DriverLibrary> driver_libraries(const std::filesystem::path& libcuda);

@@ -55,3 +55,26 @@ TEST_CASE("a libcuda without a version stands for itself") {
   CHECK(found[0].links.empty());
   CHECK(driver_libraries(folder.path() / "none").empty());
 }
+
+TEST_CASE("device nodes that are not there yet are made by NVIDIA's program, once") {
+  const TempDir host;
+  const fs::path at = host.path();
+  for (const char* folder : {"dev", "usr/bin", "sys/module"}) fs::create_directories(at / folder);
+  const fs::path program = at / "usr/bin/nvidia-modprobe";
+  const std::string script = "#!/bin/sh\necho \"$@\" >>" + (at / "calls").string() + "\n: >" +
+                             (at / "dev/nvidia-uvm").string() + "\n";
+  write_full(open_file(program, O_WRONLY | O_CREAT | O_EXCL, 0755).get(), as_bytes(script));
+  make_missing_nodes(at);  // the driver is not loaded
+  CHECK(!fs::exists(at / "calls"));
+  fs::create_directory(at / "sys/module/nvidia");
+  make_missing_nodes(at);
+  make_missing_nodes(at);
+  CHECK(read_text(at / "calls") == "-c 0 -u\n");
+  // One that fails, and none.
+  fs::remove(at / "dev/nvidia-uvm");
+  fs::remove(program);
+  write_full(open_file(program, O_WRONLY | O_CREAT | O_EXCL, 0755).get(), as_bytes("#!/bin/sh\nexit 1\n"));
+  CHECK_NOTHROW(make_missing_nodes(at));
+  fs::remove(program);
+  CHECK_NOTHROW(make_missing_nodes(at));
+}
