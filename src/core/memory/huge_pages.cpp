@@ -64,18 +64,43 @@ std::vector<Range> whole_ranges(const SharedMapping& m, const PageSource& source
   return ranges;
 }
 
-/// One by one, as the kernel ends where it finds no room, though it may find it for the next: it makes some
-/// as it looks. Returns how many failed.
-uint64_t collapse(const PagesWindow& window) {
-  uint64_t failed = 0;
-  unsigned in_a_row = 0;
-  for (uint64_t at = 0; at < window.size() && in_a_row < most_failures_in_a_row; at += huge_page_bytes) {
-    const bool works = ::madvise(window.at() + at, huge_page_bytes, madvise_collapse) == 0;
-    if (!works && failed++ == 0) log::debug("{}", Error::sys("no huge page for the shared copy").what());
-    in_a_row = works ? 0 : in_a_row + 1;
+/// Makes a part of a copy huge. Fails in silence, but for the log's details.
+class Collapser {
+ public:
+  explicit Collapser(SharedPages& shared) : shared_(shared) {}
+
+  /// Thread-safe.
+  void run(const SharedMapping& m, const PageSource& source, Range range) {
+    static thread_local Bytes kept;
+    const MutableByteSpan scratch = room_of(kept, shared_block_bytes);
+    // The kernel makes no huge page where there is none at all yet.
+    for (uint64_t at = range.first; at < range.second && !in_vain(); at += huge_page_bytes)
+      if (shared_.fill(m, at, page_size, source, scratch, true) != SharedPages::Filled::present) return;
+    const PagesWindow window(shared_.file(), m.offset + (range.first - m.start), range.second - range.first);
+    if (collapse(window) > 0) collapse(window);
   }
-  return failed;
-}
+
+ private:
+  bool in_vain() const { return in_a_row_ >= most_failures_in_a_row; }
+
+  /// One by one, as the kernel ends where it finds no room, though it may find it for the next: it makes some
+  /// as it looks. Returns how many failed.
+  uint64_t collapse(const PagesWindow& window) {
+    uint64_t failed = 0;
+    for (uint64_t at = 0; at < window.size() && !in_vain(); at += huge_page_bytes) {
+      if (::madvise(window.at() + at, huge_page_bytes, madvise_collapse) == 0) {
+        in_a_row_ = 0;
+        continue;
+      }
+      if (failed++ == 0) log::debug("{}", Error::sys("no huge page for the shared copy").what());
+      ++in_a_row_;
+    }
+    return failed;
+  }
+
+  SharedPages& shared_;
+  std::atomic<unsigned> in_a_row_ = 0;  // failures
+};
 
 /// Neighbours of a mapping, as many as are touched at once.
 struct Stretch {
@@ -173,18 +198,19 @@ std::vector<Piece> map_huge(pid_t pid, const SharedProcess& shared, const PageSo
 }
 
 void make_huge(SharedPages& shared, const SnapshotPages& snapshot) {
-  Bytes scratch(shared_block_bytes);
+  constexpr uint64_t made_at_once = uint64_t{32} << 20;
+  constexpr size_t most_waiting = 256;
+  Collapser collapser(shared);
+  Workers workers(default_jobs(), most_waiting);
   for (const SharedMapping& m : shared.mappings()) {
     const auto source = snapshot.process(m.pid);
-    // The kernel makes no huge page where there is none at all yet.
-    const auto begin = [&](uint64_t at) {
-      return shared.fill(m, at, page_size, *source, scratch, true) == SharedPages::Filled::present;
-    };
-    for (const Range& range : whole_ranges(m, *source, begin)) {
-      const PagesWindow window(shared.file(), m.offset + (range.first - m.start), range.second - range.first);
-      if (collapse(window) > 0) collapse(window);
-    }
+    for (const Range& range : whole_ranges(m, *source, [](uint64_t) { return true; }))
+      for (uint64_t at = range.first; at < range.second; at += made_at_once)
+        workers.submit([&collapser, &m, source, part = Range(at, std::min(range.second, at + made_at_once))] {
+          collapser.run(m, *source, part);
+        });
   }
+  workers.wait();
 }
 
 }  // namespace coldstart

@@ -2,6 +2,7 @@
 #include "core/memory/shared_pages.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <limits>
 
@@ -13,6 +14,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/workers.h"
 
 namespace coldstart {
 
@@ -22,6 +24,8 @@ namespace {
 
 // The layout is this number, then the mappings, as they are in memory: it never outlives a boot.
 constexpr uint64_t layout_magic = 0x31656d6568735343;
+constexpr size_t most_waiting = 256;                     // jobs
+constexpr uint64_t filled_at_once = uint64_t{16} << 20;  // a multiple of shared_block_bytes
 constexpr size_t layout_limit = size_t{64} << 20;
 
 enum BlockState : uint8_t { absent = 0, filling = 1, present = 2 };
@@ -171,15 +175,22 @@ const SharedMapping* SharedProcess::find(uint64_t image) const {
 }
 
 bool fill_all(SharedPages& shared, const SnapshotPages& snapshot) {
-  Bytes scratch(shared_block_bytes);
+  std::atomic<bool> room = true;
+  Workers workers(default_jobs(), most_waiting);
   std::shared_ptr<const PageSource> source;
   uint32_t of = 0;
   for (const SharedMapping& m : shared.mappings()) {
     if (!source || of != m.pid) source = snapshot.process(of = m.pid);
-    if (shared.fill(m, m.start, m.end - m.start, *source, scratch, true) == SharedPages::Filled::no_room)
-      return false;
+    for (uint64_t at = m.start; at < m.end; at += filled_at_once)
+      workers.submit([&shared, &room, &m, source, at] {
+        static thread_local Bytes kept;
+        if (room && shared.fill(m, at, std::min(filled_at_once, m.end - at), *source,
+                                room_of(kept, shared_block_bytes), true) == SharedPages::Filled::no_room)
+          room = false;
+      });
   }
-  return true;
+  workers.wait();
+  return room;
 }
 
 }  // namespace coldstart
