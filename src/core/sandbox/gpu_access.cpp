@@ -47,7 +47,7 @@ fs::path installed_libcuda() {
   constexpr const char* name = "libcuda.so.1";
   std::error_code ignored;
   try {
-    const fs::path found = LoaderCache(read_file("/etc/ld.so.cache", size_t{16} << 20)).find(name);
+    fs::path found = LoaderCache(read_file("/etc/ld.so.cache", size_t{16} << 20)).find(name);
     if (!found.empty() && fs::exists(found, ignored)) return found;
   } catch (const Error&) {  // then only the others
   }

@@ -189,36 +189,29 @@ class DriverFiles {
   void place() {
     std::error_code ignored;
     if (gpus_.libraries.empty() || !fs::exists("/lib64/ld-linux-x86-64.so.2", ignored)) return;
-    const std::string top = "/usr/local/nvidia";
-    const std::string folder = top + "/lib64";
+    const fs::path top = "/usr/local/nvidia";
+    const fs::path folder = top / "lib64";
     make_mount_point(top, true);
     mount_fs("tmpfs", top.c_str(), MS_NOSUID | MS_NODEV, "mode=755");
     make_folders(folder, 0755);
     LoaderCache cache = cache_here();
     size_t n = 0;
     for (const DriverLibrary& library : gpus_.libraries) {
-      put(n++, folder + "/" + library.name);
+      put(n++, folder / library.name);
       std::vector<std::string> names = library.links;
       for (const std::string& link : names)
-        check(::symlink(library.name.c_str(), (folder + "/" + link).c_str()),
-              "cannot make " + link + " inside");
+        check(::symlink(library.name.c_str(), (folder / link).c_str()), "cannot make " + link + " inside");
       if (names.empty()) names.push_back(library.name);
-      for (const std::string& name : names) cache.add(name, folder + "/" + name);
+      for (const std::string& name : names) cache.add(name, folder / name);
     }
-    for (const fs::path& program : gpus_.programs) {
-      const std::string name = program.filename();
-      put(n++, top + "/bin/" + name);
-      if (::symlink((top + "/bin/" + name).c_str(), ("/usr/bin/" + name).c_str()) != 0 && errno != EEXIST &&
-          errno != ENOENT)
-        throw Error::sys("cannot make /usr/bin/" + name + " inside");
-    }
+    for (const fs::path& program : gpus_.programs) put_program(n++, top / "bin" / program.filename());
     check(::mount(nullptr, top.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV,
                   nullptr),
-          "cannot make " + top + " read-only");
+          "cannot make " + top.string() + " read-only");
     put_file("/etc/ld.so.cache", std::string(as_text(cache.file())));
     // For who makes that anew.
     if (fs::is_directory("/etc/ld.so.conf.d", ignored))
-      put_file("/etc/ld.so.conf.d/00-nvidia-driver.conf", folder + "\n");
+      put_file("/etc/ld.so.conf.d/00-nvidia-driver.conf", folder.string() + "\n");
   }
 
  private:
@@ -234,9 +227,17 @@ class DriverFiles {
     }
   }
 
-  void put(size_t number, const std::string& target) {
+  void put(size_t number, const fs::path& target) {
     binds_[number].target = target;
     attach(detached_[number], true);
+  }
+
+  /// An image's own, and one without such a folder, stay as they are.
+  void put_program(size_t number, const fs::path& target) {
+    put(number, target);
+    const fs::path link = "/usr/bin" / target.filename();
+    if (::symlink(target.c_str(), link.c_str()) != 0 && errno != EEXIST && errno != ENOENT)
+      throw Error::sys("cannot make " + link.string() + " inside");
   }
 
   const GpuAccess& gpus_;
