@@ -386,8 +386,23 @@ print(ctypes.CDLL("libcuda.so.1").cuMemAllocManaged(ctypes.byref(p), ctypes.c_si
   end_all
 fi
 
+say "6. In a root of its own a server finds the host's driver, also when it is restored"
+if left 510; then
+  port=$((port + 2))
+  inside=(--bind "$here:$here:ro")
+  if [[ -n $fake ]]; then inside+=(--bind "$COLDSTART_FAKE_GPU:$COLDSTART_FAKE_GPU"); fi
+  "$coldstart" snapshot -t inside --rootfs / "${inside[@]}" -e "PATH=$PATH" -e "COLDSTART_FAKE_GPU=${COLDSTART_FAKE_GPU:-}" \
+    --ready "http://127.0.0.1:$port/ready" --timeout 60 -- python3 "$here/counter.py" "$port" "${sizes[0]}" >"$work/log" 2>&1 ||
+    bad "snapshot of a server in an image: $(tail -n 3 "$work/log")"
+  "$coldstart" restore inside -d --name inside "${inside[@]}" >"$work/log" 2>&1 || bad "restore: $(tail -n 3 "$work/log")"
+  get "http://127.0.0.1:$port/" >/dev/null || bad "the restored server in an image does not answer"
+  library=$("$coldstart" exec inside -- sh -c 'grep -ho "/[^ ]*libcuda[^ ]*" /proc/[0-9]*/maps | sort -u' | tr '\n' ' ') || true
+  if [[ $library == /usr/local/nvidia/lib64/* ]]; then note "it uses $library"; else bad "it uses ${library:-no libcuda}"; fi
+  "$coldstart" stop inside >/dev/null || true
+fi
+
 if [[ ${#sizes[@]} -gt 2 ]] && left 500; then
-  say "6. The driver's calls once more"
+  say "7. The driver's calls once more"
   lifecycle 24710 "${sizes[@]:2}"
 fi
 
