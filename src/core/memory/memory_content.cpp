@@ -34,10 +34,9 @@ int populate(ByteSpan bytes) {
 
 }  // namespace
 
-MemoryContent::MemoryContent(std::shared_ptr<Store> store, std::vector<MemoryChunk> chunks,
-                             const Digest& name)
+MemoryContent::MemoryContent(std::shared_ptr<Store> store, const MemoryMap& map, const Digest& name)
     : store_(std::move(store)),
-      chunks_(std::move(chunks)),
+      chunks_(map.chunks),
       most_kept_(std::clamp(available_memory() / 16, least_kept, largest_kept)) {
   uint64_t start = 0;
   starts_.reserve(chunks_.size() + 1);
@@ -55,6 +54,17 @@ MemoryContent::MemoryContent(std::shared_ptr<Store> store, std::vector<MemoryChu
   }
   numbers_.reserve(chunks_.size());
   for (size_t i = 0; i < chunks_.size(); ++i) numbers_.emplace(chunks_[i].digest, i);
+  left_.resize(chunks_.size());
+  for (const ProcessMemory& process : map.processes)
+    for (const MemoryRun& run : process.runs) {
+      const uint64_t end = (uint64_t{run.content} + run.pages) * page_size;
+      for (uint64_t at = uint64_t{run.content} * page_size; at < end;) {
+        const size_t n = chunk_at(at);
+        const uint64_t next = std::min(end, starts_[n + 1]);
+        left_[n] += next - at;
+        at = next;
+      }
+    }
 }
 
 ByteSpan MemoryContent::view(uint64_t offset, uint64_t size, MutableByteSpan scratch) {
@@ -72,6 +82,7 @@ ByteSpan MemoryContent::view(uint64_t offset, uint64_t size, MutableByteSpan scr
     const uint64_t n = std::min<uint64_t>(size - done, bytes->size() - skip);
     std::memcpy(scratch.data() + done, bytes->data() + skip, n);
     done += n;
+    viewed(number, n);
   }
   return scratch.first(size);
 }
@@ -92,9 +103,12 @@ void MemoryContent::prefetch(const std::vector<Extent>& first, const std::functi
     }
     for (size_t n = chunk_at(extent.offset); n < chunks_.size() && starts_[n] < extent.offset + extent.bytes;
          ++n) {
+      {
+        const std::lock_guard lock(mutex_);
+        if (kept_bytes_ + chunks_[n].bytes > most_kept_) return;
+        if (left_[n] == 0) continue;
+      }
       chunk(n);
-      const std::lock_guard lock(mutex_);
-      if (kept_bytes_ + chunks_[n].bytes > most_kept_) return;
     }
   }
 }
@@ -191,14 +205,25 @@ MemoryContent::Kept MemoryContent::load(size_t number) {
     throw Error::corrupt("the chunk " + chunks_[number].digest.text() + " is not where the store says");
   const std::lock_guard lock(mutex_);
   for (auto& [n, bytes] : all) keep_locked(n, std::move(bytes));
-  while (kept_bytes_ > most_kept_ && ages_.front() != number) {
-    const auto oldest = entries_.find(ages_.front());
-    kept_bytes_ -= oldest->second.bytes->size();
-    ages_.pop_front();
-    entries_.erase(oldest);
-  }
+  while (kept_bytes_ > most_kept_ && ages_.front() != number) drop_locked(entries_.find(ages_.front()));
   loaded_.notify_all();
   return wanted;
+}
+
+/// What nobody will ask for again goes at once, so that its memory serves for the next.
+void MemoryContent::viewed(size_t number, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  uint64_t& left = left_[number];
+  if (left == 0) return;  // somebody asks again, and may once more
+  left -= std::min(left, bytes);
+  const auto it = entries_.find(number);
+  if (left == 0 && it != entries_.end() && it->second.bytes) drop_locked(it);
+}
+
+void MemoryContent::drop_locked(std::map<size_t, Entry>::iterator entry) {
+  kept_bytes_ -= entry->second.bytes->size();
+  ages_.erase(entry->second.age);
+  entries_.erase(entry);
 }
 
 void MemoryContent::keep_locked(size_t number, Kept bytes) {

@@ -23,8 +23,8 @@ namespace coldstart {
 /// Thread-safe: as many chunks are read at once as threads ask.
 class MemoryContent {
  public:
-  /// Keeps the store (and the file, where this host has it) in use.
-  MemoryContent(std::shared_ptr<Store> store, std::vector<MemoryChunk> chunks, const Digest& name);
+  /// Of the memory `name`. Keeps the store (and the file, where this host has it) in use.
+  MemoryContent(std::shared_ptr<Store> store, const MemoryMap& map, const Digest& name);
 
   uint64_t bytes() const { return starts_.back(); }
   /// The bytes at `offset`: the file's own, or put into `scratch`, which has room for them. From chunks they
@@ -57,6 +57,8 @@ class MemoryContent {
   Kept chunk(size_t number);
   Kept load(size_t number);
   void keep_locked(size_t number, Kept bytes);
+  void viewed(size_t number, uint64_t bytes);
+  void drop_locked(std::map<size_t, Entry>::iterator entry);
 
   const std::shared_ptr<Store> store_;
   const std::vector<MemoryChunk> chunks_;
@@ -71,6 +73,7 @@ class MemoryContent {
   std::map<size_t, Entry> entries_;  // by number: read lately, or being read
   std::list<size_t> ages_;           // the one used last at the end
   uint64_t kept_bytes_ = 0;
+  std::vector<uint64_t> left_;  // bytes of each chunk to be viewed, in all places where a process has it
   const uint64_t most_kept_;
 };
 

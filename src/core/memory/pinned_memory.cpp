@@ -82,8 +82,7 @@ CopiedPages::CopiedPages(SharedPages& pages, const SharedMapping& mapping, const
 }
 
 ByteSpan CopiedPages::view(uint64_t image, uint64_t size, MutableByteSpan scratch) const {
-  if (pages_.fill(mapping_, image, size, source_, scratch, true) != SharedPages::Filled::present)
-    return source_.view(image, size, scratch);
+  if (!pages_.has(mapping_, image, size)) return source_.view(image, size, scratch);
   return {window_.at() + (image - mapping_.start), size};
 }
 

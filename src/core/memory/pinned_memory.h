@@ -15,8 +15,9 @@
 
 namespace coldstart {
 
-/// The bytes of one of a shared copy's pinned mappings, which are filled in from `source` as they are read.
-/// Where the host has no room for them, they are the source's own.
+/// The bytes of one of a shared copy's pinned mappings, where the copy has them since the snapshot. Elsewhere
+/// they are the source's own, and are not put into the copy: that would take longer than the restore that
+/// wants them, and the next one would save half as much.
 class CopiedPages final : public PageSource {
  public:
   CopiedPages(SharedPages& pages, const SharedMapping& mapping, const PageSource& source);

@@ -124,6 +124,43 @@ bool SharedPages::full() const {
   return has_blocks(0, blocks_);
 }
 
+/// When this goes, whoever waits for a block looks at it again.
+class SharedPages::BlockEnd {
+ public:
+  BlockEnd(SharedPages& pages, uint64_t index) : pages_(pages), index_(index) {}
+  BlockEnd(const BlockEnd&) = delete;
+  BlockEnd& operator=(const BlockEnd&) = delete;
+  ~BlockEnd() {
+    {
+      const std::lock_guard lock(pages_.mutex_);
+      pages_.filling_here_.erase(index_);
+    }
+    pages_.block_ended_.notify_all();
+  }
+
+ private:
+  SharedPages& pages_;
+  const uint64_t index_;
+};
+
+/// What another thread of ours is filling is waited for. What another process was, and may never end, is
+/// begun again by who insists.
+SharedPages::Begun SharedPages::begin_block(uint64_t index, bool insist) {
+  if (block(index).load(std::memory_order_acquire) == present) return Begun::present;
+  std::unique_lock lock(mutex_);
+  while (filling_here_.contains(index)) {
+    if (!insist) return Begun::busy;
+    block_ended_.wait(lock);
+  }
+  uint8_t state = absent;
+  if (!block(index).compare_exchange_strong(state, filling)) {
+    if (state == present) return Begun::present;
+    if (!insist) return Begun::busy;
+  }
+  filling_here_.insert(index);
+  return Begun::ours;
+}
+
 /// False if there is no room.
 bool SharedPages::fill_block(const SharedMapping& m, uint64_t index, const PageSource& source,
                              MutableByteSpan scratch) {
@@ -147,13 +184,16 @@ SharedPages::Filled SharedPages::fill(const SharedMapping& m, uint64_t image, ui
   const uint64_t last = m.first_block + (image + size - 1 - m.start) / shared_block_bytes;
   bool busy = false;
   for (uint64_t i = m.first_block + (image - m.start) / shared_block_bytes; i <= last; ++i) {
-    uint8_t state = block(i).load(std::memory_order_acquire);
-    if (state == present) continue;
-    const bool ours = state == absent && block(i).compare_exchange_strong(state, filling);
-    if (!ours && !insist) {
-      busy = busy || state != present;
-      continue;
+    switch (begin_block(i, insist)) {
+      case Begun::present:
+        continue;
+      case Begun::busy:
+        busy = true;
+        continue;
+      case Begun::ours:
+        break;
     }
+    const BlockEnd end(*this, i);
     if (!fill_block(m, i, source, scratch)) {
       uint8_t mine = filling;
       block(i).compare_exchange_strong(mine, absent);

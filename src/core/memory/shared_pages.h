@@ -12,9 +12,12 @@
 // is done, as all write the same bytes, and nobody maps a page before its block is marked present.
 
 #include <atomic>
+#include <condition_variable>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "core/base/fd.h"
@@ -58,7 +61,10 @@ class SharedPages {
   const Fd& file() const { return pages_; }
 
  private:
+  enum class Begun { present, busy, ours };
+  class BlockEnd;
   std::atomic_ref<uint8_t> block(uint64_t index) const;
+  Begun begin_block(uint64_t index, bool insist);
   bool has_blocks(uint64_t first, uint64_t count) const;
   bool fill_block(const SharedMapping& m, uint64_t index, const PageSource& source, MutableByteSpan scratch);
 
@@ -67,6 +73,9 @@ class SharedPages {
   Fd pages_;
   uint8_t* present_ = nullptr;  // mapped, shared with all servers
   size_t blocks_ = 0;
+  std::mutex mutex_;  // guards the next
+  std::set<uint64_t> filling_here_;
+  std::condition_variable block_ended_;
 };
 
 /// The shared mappings of one process. Thread-safe.

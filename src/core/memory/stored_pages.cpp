@@ -56,7 +56,7 @@ class StoredPages final : public SnapshotPages {
  public:
   StoredPages(const std::shared_ptr<Store>& store, const SnapshotManifest& snapshot, fs::path images)
       : images_(std::move(images)), map_(read_memory_map(*store, snapshot.memory)) {
-    content_ = std::make_shared<MemoryContent>(store, map_.chunks, snapshot.memory.name());
+    content_ = std::make_shared<MemoryContent>(store, map_, snapshot.memory.name());
   }
 
   std::shared_ptr<const PageSource> process(uint32_t pid) const override {

@@ -109,7 +109,7 @@ class WholeImages {
 void write_whole_images(const std::shared_ptr<Store>& store, const SnapshotManifest& snapshot,
                         const fs::path& images, const fs::path& folder, CancelToken& cancel) {
   const MemoryMap map = read_memory_map(*store, snapshot.memory);
-  MemoryContent content(store, map.chunks, snapshot.memory.name());
+  MemoryContent content(store, map, snapshot.memory.name());
   fs::copy(images, folder);
   WholeImages whole(content, images, folder, cancel);
   for (const ProcessMemory& memory : map.processes) whole.write(memory);

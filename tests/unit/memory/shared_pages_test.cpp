@@ -2,6 +2,9 @@
 #include "core/memory/shared_pages.h"
 
 #include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -31,6 +34,26 @@ class PatternSource final : public PageSource {
   }
   bool broken = false;
   mutable std::atomic<uint64_t> read{0};
+};
+
+/// Takes its time, so that others come meanwhile.
+class SlowSource final : public PageSource {
+ public:
+  explicit SlowSource(bool fails) : fails_(fails) {
+    pieces_ = pattern_.pieces();
+    mappings_ = pattern_.mappings();
+  }
+  ByteSpan view(uint64_t image, uint64_t size, MutableByteSpan scratch) const override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    if (fails_.exchange(false)) throw Error::corrupt("the first time only");
+    read += size;
+    return pattern_.view(image, size, scratch);
+  }
+  mutable std::atomic<uint64_t> read{0};
+
+ private:
+  PatternSource pattern_;
+  mutable std::atomic<bool> fails_;
 };
 
 class OneProcess final : public SnapshotPages {
@@ -95,6 +118,34 @@ TEST_CASE("shared pages: what another is filling is left to it, unless one insis
   CHECK(other.fill(c.mappings[1], at, P, *c.snapshot.source, c.scratch, true) ==
         SharedPages::Filled::present);
   CHECK(c.page(0) == 1);
+}
+
+TEST_CASE("shared pages: threads that insist on the same share the work, also where one fails") {
+  for (const bool fails : {false, true}) {
+    CAPTURE(fails);
+    Copy c;
+    SharedPages pages(c.dir.path());
+    SlowSource source(fails);
+    std::atomic<int> failed = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i)
+      threads.emplace_back([&] {
+        Bytes scratch(8 * P);
+        std::optional<SharedPages::Filled> filled;
+        try {
+          filled = pages.fill(c.mappings[1], at, 40 * P, source, scratch, true);
+        } catch (const Error&) {
+          ++failed;
+        }
+        if (filled && *filled != SharedPages::Filled::present) ++failed;
+      });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(failed == (fails ? 1 : 0));
+    CHECK_FALSE(pages.full());  // the other process's are lacking
+    CHECK(pages.has(c.mappings[1], at, 40 * P));
+    CHECK(source.read == 35 * P);
+    CHECK(c.page(39) == 40);
+  }
 }
 
 TEST_CASE("shared pages: a process finds its mappings by the addresses of the dump") {
