@@ -17,14 +17,14 @@ print(cuda.cuInit(0), nvml.nvmlInit_v2())'
 assert_eq "$out" "0 0"
 # What programs ask that look for it by themselves; the image's own libraries are still there.
 cached=$(coldstart run "${inside[@]}" -- /sbin/ldconfig -p)
-assert_contains "$cached" "libcuda.so.1 (libc6,x86-64) => /usr/local/nvidia/lib64/libcuda.so.1"
+assert_contains "$cached" "libcuda.so.1 (libc6,x86-64) => /usr/local/nvidia-driver/lib64/libcuda.so.1"
 own=$(coldstart run --rootfs "$ROOTFS" -e COLDSTART_LIBCUDA= -- cat /etc/ld.so.cache | wc -c)
 [[ $own -gt 1000 ]] || fail "the image's own cache has $own bytes"
 [[ $(grep -c ' => ' <<<"$cached") -gt 100 ]] || fail "the image's libraries are gone from its cache: $cached"
 made_anew=$(coldstart run "${inside[@]}" -- sh -c '/sbin/ldconfig && /sbin/ldconfig -p')
-assert_contains "$made_anew" "libcuda.so.1 (libc6,x86-64) => /usr/local/nvidia/lib64/libcuda.so.1"
+assert_contains "$made_anew" "libcuda.so.1 (libc6,x86-64) => /usr/local/nvidia-driver/lib64/libcuda.so.1"
 # It is the host's, and nobody inside changes it.
-assert_status 2 coldstart run "${inside[@]}" -- sh -c 'echo >>/usr/local/nvidia/lib64/libcuda.so.1'
+assert_status 2 coldstart run "${inside[@]}" -- sh -c 'echo >>/usr/local/nvidia-driver/lib64/libcuda.so.1'
 assert_contains "$err" "Read-only file system"
 # Without a GPU there is nothing of it.
 unset COLDSTART_LIBCUDA COLDSTART_LIBNVML
@@ -33,10 +33,11 @@ if [[ ! -e /dev/nvidiactl ]]; then
 fi
 export COLDSTART_LIBCUDA=$fake_driver/libcuda.so.1 COLDSTART_LIBNVML=$fake_driver/libnvidia-ml.so.1
 
-# A loader's cache that is none, or is not there.
+# A loader's cache that is none, or is not there; and an image with something where others have NVIDIA's.
 mkdir "$TMP/upper" "$TMP/work" "$TMP/other"
 mount -t overlay overlay -o "lowerdir=$ROOTFS,upperdir=$TMP/upper,workdir=$TMP/work" "$TMP/other"
 at_exit umount "$TMP/other"
+ln -s /nowhere "$TMP/other/usr/local/nvidia"
 for cache in garbage none; do
   rm -f "$TMP/other/etc/ld.so.cache"
   if [[ $cache == garbage ]]; then head -c 5000 /dev/urandom >"$TMP/other/etc/ld.so.cache"; fi

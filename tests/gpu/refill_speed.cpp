@@ -31,6 +31,18 @@ double pinned_speed(const CudaDevice& device, cuda::DevicePtr to, size_t bytes) 
   return rounds * static_cast<double>(bytes) / seconds / 1e9;
 }
 
+/// GB/s of one thread that reads the file from the store, each byte verified, into the same buffer.
+double read_speed(Store& store, const WeightsFile& file, size_t buffer_bytes) {
+  Bytes buffer(buffer_bytes);
+  const auto began = Clock::now();
+  for (uint64_t at = 0; at < file.bytes;) {
+    const uint64_t n = std::min(whole_chunks(file, at, buffer.size()), file.bytes - at);
+    read_weights(store, file, at, MutableByteSpan(buffer).first(n));
+    at += n;
+  }
+  return static_cast<double>(file.bytes) / std::chrono::duration<double>(Clock::now() - began).count() / 1e9;
+}
+
 void measure(const char* label, Store& store, const WeightsFile& file, const CudaDevice& device,
              unsigned readers) {
   RefillOptions options;
@@ -65,6 +77,11 @@ int main(int argc, char** argv) {
     CudaDriver driver;
     driver.init();
     const CudaDevice device(driver, 0);
+    const size_t buffer = RefillOptions().buffer_bytes;
+    read_speed(*store, *file, buffer);  // finds the packs not open
+    std::puts(
+        fmt::format("| {} | 1, into memory | {:.1f} GB/s | | |", argv[1], read_speed(*store, *file, buffer))
+            .c_str());
     for (int i = 5; i < argc; ++i)
       measure(argv[1], *store, *file, device, static_cast<unsigned>(std::atoi(argv[i])));
     return 0;

@@ -397,7 +397,7 @@ if left 510; then
   "$coldstart" restore inside -d --name inside "${inside[@]}" >"$work/log" 2>&1 || bad "restore: $(tail -n 3 "$work/log")"
   get "http://127.0.0.1:$port/" >/dev/null || bad "the restored server in an image does not answer"
   library=$("$coldstart" exec inside -- sh -c 'grep -ho "/[^ ]*libcuda[^ ]*" /proc/[0-9]*/maps | sort -u' | tr '\n' ' ') || true
-  if [[ $library == /usr/local/nvidia/lib64/* ]]; then note "it uses $library"; else bad "it uses ${library:-no libcuda}"; fi
+  if [[ $library == /usr/local/nvidia-driver/lib64/* ]]; then note "it uses $library"; else bad "it uses ${library:-no libcuda}"; fi
   "$coldstart" stop inside >/dev/null || true
 fi
 

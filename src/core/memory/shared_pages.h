@@ -50,8 +50,9 @@ class SharedPages {
     no_room   ///< the host has no memory for it
   };
   /// Sees to it that `size` bytes at `image` of the mapping `m` are in the pages file; those that `source`
-  /// does not have are left alone. With `insist` it does not leave to others what they have begun. `scratch`
-  /// is for the source. Throws what the source throws.
+  /// does not have are left alone. With `insist` it does not leave to others what they have begun: it waits
+  /// for another thread, and begins anew what another process has begun, which may be dead. `scratch` is for
+  /// the source. Throws what the source throws.
   Filled fill(const SharedMapping& m, uint64_t image, uint64_t size, const PageSource& source,
               MutableByteSpan scratch, bool insist);
   /// Whether `size` bytes at `image` of the mapping `m` are there already.

@@ -121,6 +121,9 @@ GpuAccess gpu_access() {
   const fs::path named = named_by("COLDSTART_LIBCUDA");
   if (access.nodes.empty() && named.empty()) return {};
   access.libraries = driver_libraries(named.empty() ? installed_libcuda() : named);
+  if (access.libraries.empty())
+    log::warn("programs in the image find no CUDA: there is no {}",
+              named.empty() ? "libcuda.so.1 of the NVIDIA driver here" : named.string());
   std::error_code error;
   if (const fs::path nvml = fs::canonical(named_by("COLDSTART_LIBNVML"), error); !error)
     access.libraries.push_back({nvml, "libnvidia-ml.so.1", {}});

@@ -30,8 +30,8 @@ struct GpuAccess {
   std::vector<std::filesystem::path> programs;  ///< nvidia-smi
 };
 
-/// Of this host; empty where it has no GPU. COLDSTART_LIBCUDA and COLDSTART_LIBNVML name the libraries of
-/// another driver than the installed one (a fake one, too).
+/// Of this host; empty where it has no GPU. Warns if only the libraries are lacking. COLDSTART_LIBCUDA and
+/// COLDSTART_LIBNVML name the libraries of another driver than the installed one (a fake one, too).
 GpuAccess gpu_access();
 
 /// The driver makes its device nodes when a program on the host uses it for the first time, by NVIDIA's own

@@ -183,13 +183,13 @@ class DriverFiles {
     for (const Bind& bind : binds_) detached_.push_back(detach(bind));
   }
 
-  /// In a folder of their own, so that nothing of them is in what the program has written, by the name that
-  /// images with CUDA know. The loader finds them by its cache, where also programs look that search by
-  /// themselves. In a root without such a loader nothing could use them.
+  /// In a folder of their own, so that nothing of them is in what the program has written, and nothing of the
+  /// image is hidden (there are some with a /usr/local/nvidia). The loader finds them by its cache, where
+  /// also programs look that search by themselves. In a root without such a loader nothing could use them.
   void place() {
     std::error_code ignored;
     if (gpus_.libraries.empty() || !fs::exists("/lib64/ld-linux-x86-64.so.2", ignored)) return;
-    const fs::path top = "/usr/local/nvidia";
+    const fs::path top = "/usr/local/nvidia-driver";
     const fs::path folder = top / "lib64";
     make_mount_point(top, true);
     mount_fs("tmpfs", top.c_str(), MS_NOSUID | MS_NODEV, "mode=755");

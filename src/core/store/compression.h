@@ -10,7 +10,8 @@
 
 namespace coldstart {
 
-/// Less than `content`, or nothing if there is no such. `level` is zstd's, or files_level (store.h).
+/// Less than `content`, which is not empty, or nothing if there is no such. `level` is zstd's, or files_level
+/// (store.h).
 std::optional<Bytes> compress(ByteSpan content, int level);
 
 /// What compress() made of a content as large as `out`. Throws Error::corrupt, which says what is wrong with
