@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "cli/app.h"
@@ -52,5 +53,6 @@ int main(int argc, char** argv) {
   cancel_on_signals(cancel);
   if (argc > 0 && coldstart::is_cuda_checkpoint(argv[0]))
     return coldstart::run_cuda_checkpoint({argv + 1, argv + argc}, out, std::cerr);
+  ::prctl(PR_SET_NAME, "coldstart");  // our own processes are started as /proc/self/exe: top would say "exe"
   return coldstart::run_app({argv + 1, argv + argc}, console, cancel);
 }

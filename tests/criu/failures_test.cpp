@@ -3,9 +3,11 @@
 // keep CRIU's log.
 
 #include <chrono>
+#include <csignal>
 #include <fstream>
 
 #include <doctest/doctest.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -119,6 +121,33 @@ TEST_CASE("a restore that fails leaves no process") {
       while (!again.read_line().empty()) {
       }
     }
+  }
+  SUBCASE("because a callback did whose reason ended CRIU as well") {
+    Server again;
+    CriuRestore restore(the_criu(), snapshot.restore_options, again.starter());
+    CancelToken cancel;
+    const Error e = error_of([&] {
+      restore.restore(
+          [&](std::string_view at) {
+            if (at != "pre-resume") return;
+            ::kill(again.box.init_pid(), SIGKILL);
+            pollfd p{restore.pidfd(), POLLIN, 0};
+            ::poll(&p, 1, 10000);
+            throw Error("its memory is gone");
+          },
+          cancel);
+    });
+    CHECK(e.message() == "its memory is gone");
+  }
+  SUBCASE("because CRIU was killed") {
+    Server again;
+    const Error e = error_of([&] {
+      snapshot.restore(again, [&](std::string_view at) {
+        if (at == "pre-restore") ::kill(again.box.init_pid(), SIGKILL);
+      });
+    });
+    CHECK(e.message() == "CRIU was killed by signal 9");
+    CHECK(e.hint().find("restore.log") != std::string::npos);
   }
   SUBCASE("because it was cancelled, before it or at any station") {
     for (const char* station : {"", "pre-restore", "post-restore", "pre-resume"}) {

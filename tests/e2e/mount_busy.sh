@@ -3,6 +3,8 @@
 # `umount` of a mount in use fails and names who uses it; nothing changes for them.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/mount_lib.sh
+. "$(dirname "$0")/mount_lib.sh"
 need_fuse
 
 mkdir -p "$TMP/tree/dir" "$TMP/at"
@@ -17,6 +19,7 @@ wait_for 10 test "$TMP/at/dir" -ef "/proc/$sleeper/cwd"
 assert_status 1 coldstart umount "$TMP/at"
 assert_contains "$err" "is busy: used by"
 assert_contains "$err" "(pid $sleeper)"
+[[ $err != *"coldstart (pid"* ]] || fail "its own processes, which hold the folder beneath, are named: $err"
 assert_eq "$(cat "$TMP/at/dir/file")" content
 
 mkdir "$TMP/other"
@@ -30,3 +33,14 @@ assert_status 1 coldstart umount "$TMP/at"
 assert_contains "$err" "the mount $TMP/at/dir"
 umount "$TMP/at/dir"
 coldstart umount "$TMP/at/"
+
+# Who looks at it in passing is waited for.
+coldstart mount tiny "$TMP/at" >/dev/null
+server=$(server_of "$TMP/at")
+kill -STOP "$server"
+stat "$TMP/at/absent" 2>/dev/null &
+looker=$!
+wait_for 10 grep -q fuse "/proc/$looker/stack"
+(sleep 0.2 && kill -CONT "$server") &
+coldstart umount "$TMP/at"
+wait "$looker" || [[ $? -eq 1 ]]

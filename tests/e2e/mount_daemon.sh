@@ -21,6 +21,7 @@ for name in keep-image serve-image; do
   pid=$(pgrep -f "$name .*$TMP/at ")
   assert_eq "$(readlink "/proc/$pid/cwd")" /
   assert_eq "$(ps -o sid= -p "$pid" | tr -d ' ')" "$pid" "session of $name"
+  assert_eq "$(cat "/proc/$pid/comm")" coldstart # what top and `umount` say of it
   for number in 0 1 2; do assert_eq "$(readlink "/proc/$pid/fd/$number")" /dev/null; done
   assert_eq "$(find "/proc/$pid/fd" -lname "$TMP/held" -o -lname "$TMP/said" -o -lname '/dev/tty*')" "" "descriptors of $name"
 done

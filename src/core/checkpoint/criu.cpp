@@ -95,21 +95,26 @@ criu::Response converse(CriuWorker& worker, const criu::Request& request, const 
                         const CriuNotify& notify, const OnRefusal& refused, CancelToken* cancel) {
   KernelFactsInside facts(worker.pid(), kernel_facts);
   worker.send(request);
-  std::exception_ptr thrown;
-  for (;;) {
-    criu::Response response = worker.receive(cancel);
-    facts.remove();
-    if (response.type() != criu::NOTIFY) {
-      if (thrown) std::rethrow_exception(thrown);
-      return response;
+  std::exception_ptr thrown;  // by `notify`: whatever comes after is its consequence
+  try {
+    for (;;) {
+      criu::Response response = worker.receive(cancel);
+      facts.remove();
+      if (response.type() != criu::NOTIFY) {
+        if (thrown) std::rethrow_exception(thrown);
+        return response;
+      }
+      try {
+        if (!thrown && notify) notify(response.notify().script());
+      } catch (...) {
+        thrown = std::current_exception();
+        refused();
+      }
+      worker.answer(!thrown);
     }
-    try {
-      if (!thrown && notify) notify(response.notify().script());
-    } catch (...) {
-      thrown = std::current_exception();
-      refused();
-    }
-    worker.answer(!thrown);
+  } catch (...) {
+    if (thrown) std::rethrow_exception(thrown);
+    throw;
   }
 }
 

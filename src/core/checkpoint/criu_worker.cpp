@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -81,7 +82,7 @@ void CriuWorker::send(const criu::Request& request) {
   const std::string text = request.SerializeAsString();
   while (::send(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0)
     if (errno == EPIPE || errno == ECONNRESET)
-      throw failure("CRIU ended");
+      throw gone();
     else if (errno != EINTR)
       throw Error::sys("cannot speak to CRIU");
 }
@@ -94,11 +95,20 @@ criu::Response CriuWorker::receive(CancelToken* cancel) {
   do size = ::recv(socket_.get(), text.data(), text.size(), 0);
   while (size < 0 && errno == EINTR);
   if (size < 0 && errno != ECONNRESET) throw Error::sys("cannot hear CRIU");
-  if (size <= 0) throw failure("CRIU ended");
+  if (size <= 0) throw gone();
   criu::Response response;
   if (!response.ParseFromArray(text.data(), static_cast<int>(size)))
     throw Error("CRIU says something that cannot be read", "is it a CRIU? see 'coldstart doctor'");
   return response;
+}
+
+Error CriuWorker::gone() {
+  // Killed, it had no time to say why: what it has logged as an error is something else.
+  const auto exit = child_.wait_for(std::chrono::seconds(1));
+  if (exit && exit->signal != 0)
+    return Error("CRIU was killed by signal " + std::to_string(exit->signal),
+                 "CRIU's log is " + log_.string());
+  return failure("CRIU ended");
 }
 
 void CriuWorker::answer(bool success) {

@@ -47,6 +47,9 @@ class CriuWorker {
   void finish();
 
  private:
+  /// The error for a worker that has closed its end: how it ended.
+  Error gone();
+
   std::filesystem::path log_;
   Fd socket_;
   Child child_;

@@ -108,9 +108,9 @@ std::filesystem::path image_server_log(const std::filesystem::path& store_root);
 
 /// True if `folder` is a mount point of ours, whether its server lives or not.
 bool is_image_mount(const std::filesystem::path& folder);
-/// Unmounts; throws Error if it is no image mount, or is busy (naming who uses it). A mount whose server is
-/// dead is detached even when it is busy: nobody can use it any more. The processes behind it end soon after:
-/// await_absence() in presence.h.
+/// Unmounts; throws Error if it is no image mount, or is busy (naming who uses it; one who only looks at it
+/// in passing is waited for, 1 s at most). A mount whose server is dead is detached even when it is busy:
+/// nobody can use it any more. The processes behind it end soon after: await_absence() in presence.h.
 void unmount_image(const std::filesystem::path& folder);
 
 }  // namespace coldstart

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/imagefs/mount_table.h"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -48,6 +49,14 @@ std::vector<MountEntry> read_mount_table() {
     result.push_back(std::move(entry));
   }
   return result;
+}
+
+std::optional<MountEntry> find_mount(const std::filesystem::path& path) {
+  const std::vector<MountEntry> table = read_mount_table();
+  const auto last = std::find_if(table.rbegin(), table.rend(),
+                                 [&](const MountEntry& entry) { return entry.folder == path; });
+  if (last == table.rend()) return std::nullopt;
+  return *last;
 }
 
 void detach_mount(const std::filesystem::path& folder) {

@@ -3,6 +3,7 @@
 // What is mounted where, as the kernel tells it; shared by mounting and unmounting.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct MountEntry {
 
 /// /proc/self/mountinfo, in its order: of several mounts on one folder the last one is on top.
 std::vector<MountEntry> read_mount_table();
+
+/// The topmost mount on exactly this folder (absolute, without symlinks). Does not touch what is mounted.
+std::optional<MountEntry> find_mount(const std::filesystem::path& folder);
 
 /// Unmounts lazily: gone from the tree at once, ended when its last user is. Throws Error.
 void detach_mount(const std::filesystem::path& folder);

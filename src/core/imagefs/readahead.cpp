@@ -3,22 +3,19 @@
 
 #include <fstream>
 
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-
-#include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/imagefs/mount_table.h"
 
 namespace coldstart {
 
 void set_readahead(const std::filesystem::path& folder, unsigned kib) {
-  struct stat status {};
-  if (::stat(folder.c_str(), &status) != 0) {
-    log::debug("{}", Error::sys("cannot look at the mount " + folder.string()).what());
+  // From the table: stat(2) would keep who unmounts it just now from doing so.
+  const auto mount = find_mount(folder);
+  if (!mount || mount->type != image_fs_type) {
+    log::debug("no image is to be seen at {}: its readahead stays", folder.string());
     return;
   }
-  const std::string file = "/sys/class/bdi/" + std::to_string(major(status.st_dev)) + ":" +
-                           std::to_string(minor(status.st_dev)) + "/read_ahead_kb";
+  const std::string file = "/sys/class/bdi/" + mount->device + "/read_ahead_kb";
   std::ofstream out(file);
   if (!(out << kib << std::flush)) log::debug("cannot set the readahead in {}", file);
 }

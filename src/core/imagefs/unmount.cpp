@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
+#include <chrono>
 #include <optional>
-#include <set>
+#include <thread>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -23,6 +25,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+// Who only looks at a path in there (stat(2), statfs(2) by df or an agent that watches file systems) keeps
+// the mount for that long, and is not to be seen in /proc.
+constexpr auto in_passing = 1s;
+constexpr auto first_pause = 1ms;
+constexpr auto longest_pause = 20ms;
+
 /// The path as mountinfo has it. The folder itself may be the mount of a dead server, which cannot even be
 /// looked at: so its parent is resolved and its name kept, unless it is a symlink.
 fs::path as_mounted(const fs::path& folder) {
@@ -35,47 +46,45 @@ fs::path as_mounted(const fs::path& folder) {
   return error ? path : parent / path.filename();
 }
 
-std::optional<MountEntry> find_mount(const fs::path& path) {
-  const std::vector<MountEntry> table = read_mount_table();
-  const auto last = std::find_if(table.rbegin(), table.rend(),
-                                 [&](const MountEntry& entry) { return entry.folder == path; });
-  if (last == table.rend()) return std::nullopt;
-  return *last;
-}
-
 bool is_below(const std::string& path, const std::string& folder) {
   return path == folder || path.starts_with(folder + "/");
 }
 
-/// Does a link in /proc/PID (cwd, root, exe, one of fd/ or map_files/) lead below `folder`?
-bool leads_below(const fs::path& link, const std::string& folder) {
+/// Does a link in /proc/PID (cwd, root, exe, one of fd/ or map_files/) lead into the mount? Its own processes
+/// hold the folder beneath it (see presence.h), which has the same path.
+bool leads_into(const fs::path& link, const MountEntry& mount) {
   std::error_code error;
   const fs::path target = fs::read_symlink(link, error);
-  return !error && is_below(target.string(), folder);
+  if (error || !is_below(target.string(), mount.folder.string())) return false;
+  struct statx status {};  // without asking the server, which may hang
+  if (::statx(AT_FDCWD, link.c_str(), AT_STATX_DONT_SYNC, 0, &status) != 0)
+    return true;  // not ours to follow
+  return fmt::format("{}:{}", status.stx_dev_major, status.stx_dev_minor) == mount.device;
 }
 
-bool process_uses(const fs::path& process, const std::string& folder) {
+bool process_uses(const fs::path& process, const MountEntry& mount) {
   for (const char* name : {"cwd", "root", "exe"})
-    if (leads_below(process / name, folder)) return true;
+    if (leads_into(process / name, mount)) return true;
   for (const char* list : {"fd", "map_files"}) {
     std::error_code error;
     for (const auto& link : fs::directory_iterator(process / list, error))
-      if (leads_below(link.path(), folder)) return true;
+      if (leads_into(link.path(), mount)) return true;
   }
   return false;
 }
 
 /// "python3 (pid 12), bash (pid 7)", at most five; and the folders that something is mounted on in there.
-std::string users_of(const fs::path& folder) {
+/// Empty if nobody is to be seen.
+std::string users_of(const MountEntry& mount) {
   std::vector<std::string> users;
   for (const MountEntry& entry : read_mount_table())
-    if (entry.folder != folder && is_below(entry.folder.string(), folder.string()))
+    if (entry.folder != mount.folder && is_below(entry.folder.string(), mount.folder.string()))
       users.push_back("the mount " + entry.folder.string());
   std::error_code error;
   for (const auto& process : fs::directory_iterator("/proc", error)) {
     const std::string pid = process.path().filename().string();
     if (!std::all_of(pid.begin(), pid.end(), [](char c) { return c >= '0' && c <= '9'; })) continue;
-    if (!process_uses(process.path(), folder.string())) continue;
+    if (!process_uses(process.path(), mount)) continue;
     std::string name;
     try {
       name = read_text(process.path() / "comm");
@@ -85,7 +94,6 @@ std::string users_of(const fs::path& folder) {
     if (!name.empty() && name.back() == '\n') name.pop_back();
     users.push_back(fmt::format("{} (pid {})", name, pid));
   }
-  if (users.empty()) return "a process or mount that is not to be seen from here";
   std::string text;
   for (size_t i = 0; i < users.size() && i < 5; ++i) text.append(i == 0 ? "" : ", ").append(users[i]);
   if (users.size() > 5) text += " and " + std::to_string(users.size() - 5) + " more";
@@ -123,10 +131,17 @@ void unmount_image(const fs::path& folder) {
   if (!mount || mount->type != image_fs_type)
     throw Error("no image is mounted on " + folder.string(),
                 mount ? "what is mounted there is a " + mount->type + "; see umount(8)" : "");
-  if (try_unmount(path)) return;
-  if (!server_is_dead(path))
-    throw Error(folder.string() + " is busy: used by " + users_of(path), "end what uses it, then try again");
-  detach_mount(path);
+  const auto deadline = Clock::now() + in_passing;
+  for (auto pause = first_pause; !try_unmount(path); pause = std::min(2 * pause, longest_pause)) {
+    if (server_is_dead(path)) return detach_mount(path);
+    std::string users = users_of(*mount);
+    if (users.empty() && Clock::now() < deadline) {
+      std::this_thread::sleep_for(pause);
+      continue;
+    }
+    if (users.empty()) users = "a process or mount that is not to be seen from here";
+    throw Error(folder.string() + " is busy: used by " + users, "end what uses it, then try again");
+  }
 }
 
 }  // namespace coldstart
