@@ -10,7 +10,8 @@ namespace coldstart {
 
 void set_readahead(const std::filesystem::path& folder, unsigned kib) {
   // From the table: stat(2) would keep who unmounts it just now from doing so.
-  const auto mount = find_mount(folder);
+  std::error_code error;
+  const auto mount = find_mount(std::filesystem::canonical(folder.parent_path(), error) / folder.filename());
   if (!mount || mount->type != image_fs_type) {
     log::debug("no image is to be seen at {}: its readahead stays", folder.string());
     return;
