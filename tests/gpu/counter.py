@@ -90,4 +90,5 @@ def main():
     http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
-main()
+if __name__ == "__main__":
+    main()
