@@ -34,6 +34,17 @@ assert_contains "$err" "the mount $TMP/at/dir"
 umount "$TMP/at/dir"
 coldstart umount "$TMP/at/"
 
+# A server that hangs does not keep us from hearing who uses its mount.
+coldstart mount tiny "$TMP/at" >/dev/null
+server=$(server_of "$TMP/at")
+exec 7<"$TMP/at/dir/file"
+kill -STOP "$server"
+assert_status 1 timeout -s KILL 20 "$COLDSTART" umount "$TMP/at"
+kill -CONT "$server"
+assert_contains "$err" "(pid $$)"
+exec 7<&-
+coldstart umount "$TMP/at"
+
 # Who looks at it in passing is waited for.
 coldstart mount tiny "$TMP/at" >/dev/null
 server=$(server_of "$TMP/at")

@@ -16,6 +16,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/subprocess.h"
 #include "core/imagefs/imagefs.h"
 #include "core/imagefs/mount_table.h"
 
@@ -33,6 +34,8 @@ using namespace std::chrono_literals;
 constexpr auto in_passing = 1s;
 constexpr auto first_pause = 1ms;
 constexpr auto longest_pause = 20ms;
+
+constexpr auto longest_silence = 2s;  // of a server that is asked for something
 
 /// The path as mountinfo has it. The folder itself may be the mount of a dead server, which cannot even be
 /// looked at: so its parent is resolved and its name kept, unless it is a symlink.
@@ -100,7 +103,13 @@ std::string users_of(const MountEntry& mount) {
   return text;
 }
 
+/// One that hangs is not dead: who asks it is let go of after a while.
 bool server_is_dead(const fs::path& folder) {
+  const Fd null = open_file("/dev/null", O_RDWR);
+  SpawnOptions ask;
+  ask.argv = {"stat", "-f", "--", folder.string()};
+  ask.fds = {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}};
+  if (!Child(ask).wait_for(longest_silence)) return false;
   struct statfs status {};  // never answered from a cache, as stat(2) is
   return ::statfs(folder.c_str(), &status) != 0 && errno == ENOTCONN;
 }
