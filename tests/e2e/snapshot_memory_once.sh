@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A snapshot that is kept in memory takes the room of one copy, not also that of CRIU's dump of it: who snapshots a large
 # process needs no more than its size again.
+# serial: it reads the whole machine's shared memory
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/e2e/snapshot_lib.sh
