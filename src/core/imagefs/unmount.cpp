@@ -142,9 +142,10 @@ void unmount_image(const fs::path& folder) {
                 mount ? "what is mounted there is a " + mount->type + "; see umount(8)" : "");
   const auto deadline = Clock::now() + in_passing;
   for (auto pause = first_pause; !try_unmount(path); pause = std::min(2 * pause, longest_pause)) {
+    const bool patient = Clock::now() < deadline;
     if (server_is_dead(path)) return detach_mount(path);
     std::string users = users_of(*mount);
-    if (users.empty() && Clock::now() < deadline) {
+    if (users.empty() && patient) {
       std::this_thread::sleep_for(pause);
       continue;
     }
