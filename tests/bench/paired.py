@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Paired measurements: the cases run in turn, so that all of them see the same machine; medians count."""
 
-import glob
 import os
-import shutil
 import statistics
 import time
 
@@ -36,15 +34,6 @@ def paired(cases, runs, warmup=1):
             if i >= 0:
                 results[name].append(seconds)
     return results
-
-
-def forget_memory(store):
-    """As on a host that has only the chunks: what restores have unpacked, and what they have kept in memory, is gone."""
-    shutil.rmtree(os.path.join(store, "cache"), ignore_errors=True)
-    for tier in glob.glob("/dev/shm/coldstart-*"):
-        name = os.path.join(tier, "store")
-        if os.path.exists(name) and open(name).read().strip() == store:
-            shutil.rmtree(tier)
 
 
 def human(seconds):

@@ -2,6 +2,7 @@
 """Debian with torch as a folder, as a kernel EROFS (lz4) image, and as an image of ours: mounted, in turn."""
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -21,6 +22,24 @@ def drop_caches():
     os.sync()
     with open("/proc/sys/vm/drop_caches", "w") as file:
         file.write("3")
+
+
+def forget_memory(store):
+    """As on a host that has only the chunks: what restores have unpacked, and what they have kept in memory, is gone."""
+    shutil.rmtree(os.path.join(store, "cache"), ignore_errors=True)
+    for tier in glob.glob("/dev/shm/coldstart-*"):
+        name = os.path.join(tier, "store")
+        if os.path.exists(name) and open(name).read().strip() == store:
+            shutil.rmtree(tier)
+
+
+def end_replicas(store):
+    """Of a bench that was interrupted, too; and what its snapshots keep in memory."""
+    listed = subprocess.run([COLDSTART, "--store", store, "--json", "ps"], stdout=subprocess.PIPE).stdout
+    ids = [replica["id"] for replica in json.loads(listed or "[]")]
+    if ids:
+        subprocess.run([COLDSTART, "--store", store, "-q", "stop", "--timeout", "1", *ids], stdout=subprocess.DEVNULL)
+    forget_memory(store)
 
 
 def quietly(*argv, **more):

@@ -52,6 +52,11 @@ kill -STOP "$server"
 stat "$TMP/at/absent" 2>/dev/null &
 looker=$!
 wait_for 10 grep -q fuse "/proc/$looker/stack"
-(sleep 0.2 && kill -CONT "$server") &
-coldstart umount "$TMP/at"
+"$COLDSTART" umount "$TMP/at" &
+umounting=$!
+at_exit kill_and_wait "$umounting"
+found_busy() { grep -q fuse "/proc/$(pgrep -P "$umounting")/stack"; } # it asks whether the server is dead
+wait_for 10 found_busy
+kill -CONT "$server"
+wait "$umounting"
 wait "$looker" || [[ $? -eq 1 ]]

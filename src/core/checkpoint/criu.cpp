@@ -89,32 +89,35 @@ class KernelFactsInside {
 /// Called where a callback has thrown, before CRIU is told.
 using OnRefusal = std::function<void()>;
 
+/// Tells a CRIU that waits for an answer that something failed, and waits until it has given up: unless what
+/// failed has ended it as well.
+void refuse(CriuWorker& worker, CancelToken* cancel) {
+  try {
+    do worker.answer(false);
+    while (worker.receive(cancel).type() == criu::NOTIFY);
+  } catch (const Error& e) {
+    log::debug("after a refusal: {}", e.message());
+  }
+}
+
 /// Sends a request and answers notifications until the result is there. With `cancel`, cancelling ends the
 /// wait at once; without, the caller's `notify` has to look.
 criu::Response converse(CriuWorker& worker, const criu::Request& request, const Bytes& kernel_facts,
                         const CriuNotify& notify, const OnRefusal& refused, CancelToken* cancel) {
   KernelFactsInside facts(worker.pid(), kernel_facts);
   worker.send(request);
-  std::exception_ptr thrown;  // by `notify`: whatever comes after is its consequence
-  try {
-    for (;;) {
-      criu::Response response = worker.receive(cancel);
-      facts.remove();
-      if (response.type() != criu::NOTIFY) {
-        if (thrown) std::rethrow_exception(thrown);
-        return response;
-      }
-      try {
-        if (!thrown && notify) notify(response.notify().script());
-      } catch (...) {
-        thrown = std::current_exception();
-        refused();
-      }
-      worker.answer(!thrown);
+  for (;;) {
+    criu::Response response = worker.receive(cancel);
+    facts.remove();
+    if (response.type() != criu::NOTIFY) return response;
+    try {
+      if (notify) notify(response.notify().script());
+    } catch (...) {
+      refused();
+      refuse(worker, cancel);
+      throw;
     }
-  } catch (...) {
-    if (thrown) std::rethrow_exception(thrown);
-    throw;
+    worker.answer(true);
   }
 }
 

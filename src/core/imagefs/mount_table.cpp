@@ -51,10 +51,10 @@ std::vector<MountEntry> read_mount_table() {
   return result;
 }
 
-std::optional<MountEntry> find_mount(const std::filesystem::path& path) {
+std::optional<MountEntry> find_mount(const std::filesystem::path& folder) {
   const std::vector<MountEntry> table = read_mount_table();
   const auto last = std::find_if(table.rbegin(), table.rend(),
-                                 [&](const MountEntry& entry) { return entry.folder == path; });
+                                 [&](const MountEntry& entry) { return entry.folder == folder; });
   if (last == table.rend()) return std::nullopt;
   return *last;
 }

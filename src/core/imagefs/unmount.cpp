@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <optional>
 #include <thread>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -103,15 +105,16 @@ std::string users_of(const MountEntry& mount) {
   return text;
 }
 
-/// One that hangs is not dead: who asks it is let go of after a while.
+/// One that hangs is not dead: so who asks it is another process, which can be let go of.
 bool server_is_dead(const fs::path& folder) {
-  const Fd null = open_file("/dev/null", O_RDWR);
-  SpawnOptions ask;
-  ask.argv = {"stat", "-f", "--", folder.string()};
-  ask.fds = {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}};
-  if (!Child(ask).wait_for(longest_silence)) return false;
-  struct statfs status {};  // never answered from a cache, as stat(2) is
-  return ::statfs(folder.c_str(), &status) != 0 && errno == ENOTCONN;
+  const pid_t asking = check(::fork(), "cannot start a process");
+  if (asking == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct statfs status {};  // never answered from a cache, as stat(2) is
+    ::_exit(::statfs(folder.c_str(), &status) != 0 && errno == ENOTCONN ? 1 : 0);
+  }
+  const auto answer = Child(asking).wait_for(longest_silence);
+  return answer && answer->code == 1;
 }
 
 /// False if it is busy.
